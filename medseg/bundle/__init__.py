@@ -1,0 +1,1 @@
+"""Find, run, check and export a bundle."""

@@ -1,0 +1,35 @@
+"""The `medseg` command: every verb, and the one place where an error becomes an exit code."""
+
+from __future__ import annotations
+
+import sys
+
+import typer
+
+from medseg import __version__
+from medseg.errors import MedsegError
+
+app = typer.Typer(
+    name="medseg",
+    help="From a folder of scans to a trained, verified bundle; from a scan to a label map with a report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="rich",
+)
+
+
+@app.callback(invoke_without_command=True)
+def _version(version: bool = typer.Option(False, "--version", help="Show the version and stop.")) -> None:
+    if version:
+        typer.echo(f"medseg {__version__}")
+        raise typer.Exit
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run the command line; a `MedsegError` becomes one line on stderr and exit code 2."""
+    try:
+        app(arguments)
+    except MedsegError as error:
+        sys.stderr.write(f"medseg: {error}\n")
+        sys.exit(2)

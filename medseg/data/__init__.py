@@ -1,0 +1,1 @@
+"""Manifests, reading, checking, splits and phantoms: everything between a folder and an array."""

@@ -1,0 +1,1 @@
+"""Scoring of files: match, check geometry, score every case, write the tables."""

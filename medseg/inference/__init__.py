@@ -1,0 +1,1 @@
+"""From a scan to scores on its own grid: windows, runtimes and the way back."""

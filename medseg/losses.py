@@ -1,0 +1,1 @@
+"""Losses for labels and for overlapping regions, by name."""

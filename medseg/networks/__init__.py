@@ -1,0 +1,1 @@
+"""Networks that MONAI lacks, and one registry for those and MONAI's own."""

@@ -1,0 +1,1 @@
+"""Fingerprint of a data set, and later the bundle that fits it."""

@@ -1,0 +1,1 @@
+"""What is done to a label map after the network: components, holes, refinement."""

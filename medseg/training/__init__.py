@@ -1,0 +1,1 @@
+"""MONAI's ignite engines wired once: schedule, averaged weights, guards, checkpoints, progress."""

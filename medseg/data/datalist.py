@@ -1,0 +1,59 @@
+"""The cases of a manifest as the list of dictionaries that MONAI's data sets take."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from medseg.data.manifest import Manifest, read_manifest
+from medseg.errors import ManifestError
+
+
+def datalist(
+    manifest: str | os.PathLike[str] | Manifest,
+    dataset_dir: str | os.PathLike[str],
+    split: str | None = None,
+    fold: int | None = None,
+    held_out: bool = False,
+) -> list[dict[str, Any]]:
+    """One dictionary per case with ``case``, ``patient``, ``image`` and, where there is one, ``label``.
+
+    Paths are absolute; ``image`` is a path, or a list of them where each channel has its own file. This is
+    the function that a bundle's YAML names (``_target_: medseg.data.datalist``). See `Manifest.cases` for
+    `split`, `fold` and `held_out`.
+
+    Raises:
+        ManifestError: the manifest, the folder or a file is missing, or no case is left.
+    """
+    known = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+    root = Path(dataset_dir)
+    if not root.is_dir():
+        raise ManifestError(
+            f"no folder {root} for the data set {known.name}",
+            "the folder that holds its files",
+            f"say --dataset_dir, or fetch it with `medseg data get {known.name} --to DIR`",
+        )
+    root = root.resolve()
+    cases = known.cases(split, fold, held_out)
+    if not cases:
+        raise ManifestError(
+            f"{known.name} has no case in split {split or 'any'}",
+            "at least one",
+            "choose another split, or make one with `medseg data split`",
+        )
+    wanted = [path for c in cases for _, path, _ in c.files()]
+    missing = [path for path in wanted if not (root / path).exists()]
+    if missing:
+        raise ManifestError(
+            f"{len(missing)} of {len(wanted)} files of {known.name} are not in {root}, first {missing[0]}",
+            "every file of the manifest",
+            f"give the right folder, or fetch the data with `medseg data get {known.name} --to DIR`",
+        )
+    rows = []
+    for c in cases:
+        images = [str(root / path) for path in c.image]
+        row: dict[str, Any] = {"case": c.case, "patient": c.patient}
+        row["image"] = images[0] if len(images) == 1 else images
+        rows.append(row if c.label is None else row | {"label": str(root / c.label)})
+    return rows

@@ -1,0 +1,312 @@
+"""Manifests: which files make a case, whose patient it is, what its numbers mean and where it came from.
+
+A manifest is MONAI's datalist JSON with a header, so `monai.data.load_decathlon_datalist` reads it too.
+`data_manifests/README.md` tells the format, `data_manifests/schema.json` is its JSON Schema.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from medseg.errors import ManifestError, OutputError
+
+SPLITS = ("training", "validation", "test")
+_CASE_KEYS = ("case", "patient", "image", "label", "sha256", "fold")
+_HEADER_TYPES: dict[str, type] = {
+    "name": str,
+    "version": str,
+    "description": str,
+    "source": str,
+    "licence": str,
+    "citation": str,
+    "channels": list,
+    "labels": dict,
+    "regions": dict,
+    "relabel": dict,
+    "download": dict,
+}
+_REQUIRED = ("name", "version", "channels", "labels")
+
+
+@dataclass(frozen=True)
+class Case:
+    """One scan with its reference: paths are relative to the data set's folder and use forward slashes.
+
+    Attributes:
+        case: a name that is unique in the manifest.
+        patient: who it is; two cases of one patient never part between splits.
+        image: one path per file; several where each channel has a file of its own.
+        label: the label map's path, or None where nobody drew one.
+        sha256: ``{"image": (…,), "label": …}`` in hexadecimal, or empty.
+        fold: the cross-validation fold in which the case is held out, or None.
+        split: ``training``, ``validation`` or ``test``.
+        extra: what else the manifest says of the case, kept as it is.
+    """
+
+    case: str
+    patient: str
+    image: tuple[str, ...]
+    label: str | None = None
+    sha256: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    fold: int | None = None
+    split: str = "training"
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    def files(self) -> Iterator[tuple[str, str, str]]:
+        """Every file as (kind, path, sha256): kind is ``image`` or ``label``, an unknown hash empty."""
+        hashes = self.sha256.get("image", ())
+        for number, path in enumerate(self.image):
+            yield "image", path, hashes[number] if number < len(hashes) else ""
+        if self.label is not None:
+            yield "label", self.label, next(iter(self.sha256.get("label", ())), "")
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A data set: its header and its cases, in the order of the file.
+
+    Attributes:
+        name: a word without spaces.
+        version: of the manifest, not of the data.
+        description: one sentence; synthetic data say so here.
+        source: where the data come from, an address or a sentence.
+        licence: an SPDX name, or a sentence.
+        citation: the paper to cite.
+        channels: what each channel holds, in order (``MR``, ``CT``, ``FLAIR``).
+        labels: name to number, or to numbers for a union.
+        regions: optional overlapping unions to train on and to score (BraTS: WT, TC, ET).
+        relabel: value in the files to number in `labels`, where they differ (``{255: 1}``).
+        download: optional ``url``, ``md5`` and ``root`` (the folder inside the archive).
+        items: every case.
+    """
+
+    name: str
+    version: str
+    channels: tuple[str, ...]
+    labels: Mapping[str, int | tuple[int, ...]]
+    description: str = ""
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
+    regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    relabel: Mapping[int, int] = field(default_factory=dict)
+    download: Mapping[str, Any] = field(default_factory=dict)
+    items: tuple[Case, ...] = ()
+
+    def cases(
+        self, split: str | None = None, fold: int | None = None, held_out: bool = False
+    ) -> tuple[Case, ...]:
+        """The cases of a split, or of all; with `fold`, those outside it, or with `held_out` those inside it.
+
+        Raises:
+            ManifestError: no such split, or no case has this fold.
+        """
+        if split is not None and split not in SPLITS:
+            raise ManifestError(
+                f"split {split!r}", f"one of {', '.join(SPLITS)}", "correct the name of the split"
+            )
+        chosen = tuple(c for c in self.items if split is None or c.split == split)
+        if fold is None:
+            return chosen
+        folds = sorted({c.fold for c in chosen if c.fold is not None})
+        if fold not in folds:
+            raise ManifestError(
+                f"{self.name} has no fold {fold}; it has {folds or 'none'}",
+                "a fold of the manifest",
+                "make folds with `medseg data split`",
+            )
+        return tuple(c for c in chosen if (c.fold == fold) is held_out)
+
+    def with_cases(self, items: tuple[Case, ...]) -> Manifest:
+        """The same header over other cases."""
+        return replace(self, items=items)
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """Every label number that a structure or region declares, sorted, without the background's 0."""
+        values: set[int] = set()
+        for value in [*self.labels.values(), *self.regions.values()]:
+            values.update([value] if isinstance(value, int) else value)
+        return tuple(sorted(values - {0}))
+
+
+def read_manifest(path: str | os.PathLike[str]) -> Manifest:
+    """The manifest of a JSON file.
+
+    Raises:
+        ManifestError: the file is missing, is not JSON, or is not a manifest.
+    """
+    where = Path(path)
+    try:
+        content = json.loads(where.read_text(encoding="utf-8"))
+    except (FileNotFoundError, IsADirectoryError, NotADirectoryError):
+        raise ManifestError(
+            f"no manifest at {where}",
+            "a JSON file as data_manifests/README.md tells",
+            "correct the path, or make one with `medseg data scan FOLDER -o FILE`",
+        ) from None
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise ManifestError(
+            f"{where} is not JSON: {error}", "a manifest in JSON", "make it anew with `medseg data scan`"
+        ) from None
+    try:
+        return parse_manifest(content)
+    except ManifestError as error:
+        raise error.within(str(where)) from None
+
+
+def parse_manifest(content: object) -> Manifest:
+    """The manifest in the decoded JSON `content`.
+
+    Raises:
+        ManifestError: a field is missing or of the wrong kind, or two cases share a name.
+    """
+    if not isinstance(content, dict):
+        raise _broken(f"a {type(content).__name__} at the top", "an object")
+    for key in _REQUIRED:
+        if key not in content:
+            raise _broken(f"no {key!r}", f"the fields {', '.join(_REQUIRED)} and a list of cases")
+    for key, kind in _HEADER_TYPES.items():
+        if key in content and not isinstance(content[key], kind):
+            raise _broken(f"{key!r} is {content[key]!r}", f"a {kind.__name__}")
+    if not any(split in content for split in SPLITS):
+        raise _broken("no list of cases", f"at least one of {', '.join(SPLITS)}")
+    items = tuple(_case(entry, split) for split in SPLITS for entry in _entries(content, split))
+    names = [c.case for c in items]
+    twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
+    if twice:
+        raise _broken(f"{len(twice)} case names used twice, first {twice[0]!r}", "a name per case")
+    header = {key: content[key] for key in _HEADER_TYPES if key in content}
+    header["channels"] = tuple(str(c) for c in header["channels"])
+    header["labels"] = {str(k): _numbers(k, v) for k, v in header["labels"].items()}
+    header["regions"] = {str(k): _as_tuple(_numbers(k, v)) for k, v in header.get("regions", {}).items()}
+    header["relabel"] = {_integer(k): _integer(v) for k, v in header.get("relabel", {}).items()}
+    return Manifest(items=items, **header)
+
+
+def write_manifest(manifest: Manifest, path: str | os.PathLike[str], overwrite: bool = False) -> Path:
+    """Where the manifest now lies: JSON with the header first and one case per line, written in one move.
+
+    Raises:
+        OutputError: the file exists and `overwrite` is off, or its folder cannot be written.
+    """
+    where = Path(path)
+    if where.exists() and not overwrite:
+        raise OutputError(f"{where} exists", "a new file", "name another one, or say --overwrite")
+    partial = where.with_name(f".{where.name}.{os.getpid()}.part")
+    try:
+        where.parent.mkdir(parents=True, exist_ok=True)
+        partial.write_text(format_manifest(manifest), encoding="utf-8")
+        partial.replace(where)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise OutputError(
+            f"cannot write {where}: {error.strerror}", "a folder to write in", "choose another place"
+        ) from error
+    return where
+
+
+def format_manifest(manifest: Manifest) -> str:
+    """The manifest as the text that `write_manifest` writes."""
+    blocks = []
+    for item in fields(manifest):
+        value = getattr(manifest, item.name)
+        if item.name in _HEADER_TYPES and (value or item.name in _REQUIRED):
+            blocks.append((_HEADER_ORDER[item.name], f"  {json.dumps(item.name)}: {_dump(value)}"))
+    lines = [text for _, text in sorted(blocks)]
+    for split in SPLITS:
+        entries = [f"    {_dump(_entry(c))}" for c in manifest.items if c.split == split]
+        # MONAI's loader trips over an empty list, so an empty split is left out.
+        if entries or (split == SPLITS[0] and not manifest.items):
+            lines.append(f'  "{split}": [' + ("\n" + ",\n".join(entries) + "\n  " if entries else "") + "]")
+    return "{\n" + ",\n".join(lines) + "\n}\n"
+
+
+_HEADER_ORDER = {key: number for number, key in enumerate(_HEADER_TYPES)}
+
+
+def _dump(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, default=dict)
+
+
+def _entry(case: Case) -> dict[str, Any]:
+    """The case as JSON: one path where there is one file, a list where there are several."""
+    entry: dict[str, Any] = {"case": case.case, "patient": case.patient}
+    entry["image"] = case.image[0] if len(case.image) == 1 else list(case.image)
+    if case.label is not None:
+        entry["label"] = case.label
+    if case.sha256:
+        single = {kind: h[0] if len(h) == 1 else list(h) for kind, h in case.sha256.items() if h}
+        entry["sha256"] = single
+    if case.fold is not None:
+        entry["fold"] = case.fold
+    return entry | dict(case.extra)
+
+
+def _entries(content: Mapping[str, Any], split: str) -> list[Any]:
+    entries = content.get(split, [])
+    if not isinstance(entries, list):
+        raise _broken(f"{split!r} is a {type(entries).__name__}", "a list of cases")
+    return entries
+
+
+def _case(entry: object, split: str) -> Case:
+    if not isinstance(entry, dict) or not entry.get("case") or "image" not in entry:
+        raise _broken(
+            f"an entry in {split!r} without case or image: {str(entry)[:80]}", "case, patient, image, label"
+        )
+    name = str(entry["case"])
+    image = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
+    label, hashes, fold = entry.get("label"), entry.get("sha256") or {}, entry.get("fold")
+    if not image or not isinstance(hashes, dict) or (fold is not None and not _is_integer(fold)):
+        raise _broken(f"case {name!r} has image {image!r}, sha256 {hashes!r}, fold {fold!r}", "see README.md")
+    return Case(
+        case=name,
+        patient=str(entry.get("patient", name)),
+        image=tuple(_relative(name, p) for p in image),
+        label=None if label is None else _relative(name, label),
+        sha256={k: tuple(v) if isinstance(v, list) else (v,) for k, v in hashes.items() if v},
+        fold=fold,
+        split=split,
+        extra={k: v for k, v in entry.items() if k not in _CASE_KEYS},
+    )
+
+
+def _relative(case: str, path: object) -> str:
+    """The path as it is, once it is known to stay inside the data set's folder."""
+    text = path if isinstance(path, str) else ""
+    pure = PurePosixPath(text.replace("\\", "/"))
+    if not text or pure.is_absolute() or ".." in pure.parts or text[1:2] == ":":
+        raise _broken(f"case {case!r} has the path {path!r}", "a path inside the data set's folder")
+    return pure.as_posix()
+
+
+def _is_integer(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _integer(value: object) -> int:
+    if not _is_integer(value) and not (isinstance(value, str) and value.lstrip("-").isdigit()):
+        raise _broken(f"label value {value!r}", "a whole number")
+    return int(value)  # type: ignore[call-overload]
+
+
+def _numbers(name: object, value: object) -> int | tuple[int, ...]:
+    if isinstance(value, list):
+        return tuple(_integer(v) for v in value)
+    if not _is_integer(value):
+        raise _broken(f"label {name!r} is {value!r}", "a number, or a list of numbers")
+    return _integer(value)
+
+
+def _as_tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:
+    return (value,) if isinstance(value, int) else value
+
+
+def _broken(found: str, expected: str) -> ManifestError:
+    return ManifestError(found, expected, "see data_manifests/README.md, or run `medseg data scan`")

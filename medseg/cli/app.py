@@ -7,6 +7,7 @@ import sys
 import typer
 
 from medseg import __version__
+from medseg.cli.predict import predict
 from medseg.errors import MedsegError
 
 app = typer.Typer(
@@ -24,6 +25,9 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
     if version:
         typer.echo(f"medseg {__version__}")
         raise typer.Exit
+
+
+app.command()(predict)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -1,0 +1,133 @@
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+from monai.bundle import run
+
+from medseg.cli.app import main
+from tests.toy_bundle import config, write_bundle, write_scan
+
+
+@pytest.fixture
+def bundle(tmp_path: Path) -> Path:
+    return write_bundle(tmp_path / "toy")
+
+
+@pytest.fixture
+def scans(tmp_path: Path) -> Path:
+    write_scan(tmp_path / "scans" / "one.nii.gz")
+    write_scan(tmp_path / "scans" / "two.nii", (12, 25, 9), seed=1)
+    return tmp_path / "scans"
+
+
+def predict(*arguments: object) -> int:
+    """The exit code of `medseg predict`."""
+    with pytest.raises(SystemExit) as end:
+        main(["predict", *map(str, arguments)])
+    return int(end.value.code or 0)
+
+
+def labels_of(path: Path) -> np.ndarray:
+    return np.asarray(nib.load(path).dataobj)
+
+
+def test_a_folder_gives_one_label_map_per_scan_on_its_own_grid(
+    bundle: Path, scans: Path, tmp_path: Path
+) -> None:
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "out") == 0
+    source, written = nib.load(scans / "one.nii.gz"), nib.load(tmp_path / "out" / "one.nii.gz")
+    assert written.shape == source.shape
+    assert written.get_data_dtype() == np.uint8
+    np.testing.assert_array_equal(written.affine, source.affine)
+    assert (written.header["qform_code"], written.header["sform_code"]) == (1, 2)
+    assert set(np.unique(labels_of(tmp_path / "out" / "one.nii.gz"))) == {0, 1, 2}
+    assert (tmp_path / "out" / "two.nii").exists()
+
+
+def test_the_stock_command_gives_the_same_files(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    run("inferring", config_file=str(bundle / "configs" / "inference.yaml"), bundle_root=str(bundle),
+        dataset_dir=str(scans), output_dir=str(tmp_path / "stock"), logging_file=False)  # fmt: skip
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "ours") == 0
+    for name in ("one.nii.gz", "two.nii"):
+        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "stock" / name).read_bytes()
+
+
+def test_a_bundle_that_saves_with_monai_is_written_by_us(scans: Path, tmp_path: Path) -> None:
+    content = config()
+    content["postprocessing"]["transforms"][-1] = {
+        "_target_": "SaveImaged",
+        "keys": "pred",
+        "output_dir": str(tmp_path / "elsewhere"),
+    }
+    bundle = write_bundle(tmp_path / "zoo", content)
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", tmp_path / "out") == 0
+    assert labels_of(tmp_path / "out" / "one.nii.gz").max() == 2
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_pattern_reaches_down_and_names_never_collide(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    (scans / "b").mkdir()
+    shutil.copy(scans / "one.nii.gz", scans / "b" / "one.nii.gz")
+    assert predict(bundle, "-i", scans / "**" / "one.nii.gz", "-o", tmp_path / "out") == 0
+    written = sorted((tmp_path / "out").rglob("*.nii.gz"))
+    assert [path.relative_to(tmp_path / "out").as_posix() for path in written] == [
+        "b/one.nii.gz",
+        "scans/one.nii.gz",
+    ]
+
+
+def test_an_output_that_exists_is_kept_unless_overwrite(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out" / "one.nii.gz"
+    out.parent.mkdir()
+    out.write_text("mine")
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", out.parent) == 0
+    assert out.read_text() == "mine"
+    assert "kept" in capsys.readouterr().out
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", out.parent, "--overwrite") == 0
+    assert labels_of(out).shape == (30, 26, 20)
+
+
+def test_a_case_that_fails_is_told_and_the_others_go_on(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (scans / "broken.nii.gz").write_bytes((scans / "one.nii.gz").read_bytes()[:2000])
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "out") == 3
+    told = capsys.readouterr()
+    assert told.err.startswith("medseg: broken: ")
+    assert "2 done, 0 kept, 1 failed" in told.out
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nii.gz", "two.nii"]
+
+
+@pytest.mark.parametrize("given", ["empty", "nowhere", "empty/*.nii.gz"])
+def test_nothing_to_predict_is_an_error(
+    bundle: Path, tmp_path: Path, given: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "empty").mkdir()
+    assert predict(bundle, "-i", tmp_path / given, "-o", tmp_path / "out") == 2
+    assert capsys.readouterr().err.count("\n") == 1
+
+
+def test_a_scan_is_never_replaced_by_its_label_map(bundle: Path, scans: Path) -> None:
+    before = (scans / "one.nii.gz").read_bytes()
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", scans, "--overwrite") == 2
+    assert (scans / "one.nii.gz").read_bytes() == before
+
+
+def test_a_folder_that_is_no_bundle_is_told(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(tmp_path, "-i", scans, "-o", tmp_path / "out") == 2
+    assert "configs/inference.yaml" in capsys.readouterr().err
+
+
+def test_weights_of_another_network_are_refused(scans: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "toy")
+    other = write_bundle(tmp_path / "other", config(n_classes=5))
+    shutil.copy(other / "models" / "model.pt", bundle / "models" / "model.pt")
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "out") == 2

@@ -7,6 +7,7 @@ import sys
 import typer
 
 from medseg import __version__
+from medseg.cli import data
 from medseg.cli.predict import predict
 from medseg.errors import MedsegError
 
@@ -18,6 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
+app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)

@@ -1,1 +1,0 @@
-"""Losses for labels and for overlapping regions, by name."""

@@ -1,0 +1,103 @@
+"""The files around the configs: what must be there, and a logging.conf that only logs."""
+
+from __future__ import annotations
+
+import ast
+import configparser
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from medseg.bundle.lint.finding import Finding
+
+_HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.NullHandler")
+_FORMATTERS = ("", "logging.Formatter")
+_STREAMS = re.compile(r"\(\s*(sys\.(stdout|stderr)\s*,?\s*)?\)")
+
+
+def check_layout(root: Path) -> Iterator[Finding]:
+    """Files that a bundle must have and that are missing or empty."""
+    for name, why in (
+        ("LICENSE", "the licence of the bundle"),
+        ("docs/README.md", "what it is, its data, its scores and its limits"),
+        ("docs/data_license.txt", "the licence of the data it was trained on"),
+    ):
+        path = root / name
+        if not path.is_file() and not (name.startswith("docs") and (root / Path(name).name).is_file()):
+            yield Finding(name, 0, "", "missing-file", f"{name} is missing: {why}")
+        elif path.is_file() and not path.read_bytes().strip():
+            yield Finding(name, 0, "", "empty-file", f"{name} is empty: {why}")
+    for stem in ("inference", "train"):
+        if config_file(root, stem) is None:
+            yield Finding(f"configs/{stem}.yaml", 0, "", "missing-file", f"configs/{stem}.yaml or .json is missing")
+    if not (root / "models" / "model.pt").is_file():
+        yield from _no_weights(root)
+
+
+def config_file(root: Path, stem: str) -> Path | None:
+    """``configs/STEM.json``, ``.yaml`` or ``.yml``, or None."""
+    names = (root / "configs" / f"{stem}{suffix}" for suffix in (".json", ".yaml", ".yml"))
+    return next((p for p in names if p.is_file()), None)
+
+
+def _no_weights(root: Path) -> Iterator[Finding]:
+    for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
+        if (root / name).is_file() and "models/model.pt" in (root / name).read_text(encoding="utf-8", errors="replace"):
+            message = f"models/model.pt is named in {name} but not downloaded"
+            yield Finding("models/model.pt", 0, "", "missing-file", message, severity="warning")
+            return
+    yield Finding("models/model.pt", 0, "", "missing-file", "models/model.pt, the weights, is missing")
+
+
+def check_logging(root: Path) -> Iterator[Finding]:
+    """Anything in configs/logging.conf but formats, levels and handlers that print.
+
+    `logging.config.fileConfig` evaluates ``class=`` and ``args=``, opens files and sockets, and imports names.
+    """
+    for path in sorted((root / "configs").glob("*.conf")):
+        name = str(path.relative_to(root))
+        text = path.read_text(encoding="utf-8", errors="replace")
+        parser = configparser.RawConfigParser(strict=True)
+        try:
+            parser.read_string(text)
+        except configparser.Error as error:
+            yield Finding(name, 0, "", "logging-conf", f"it cannot be read ({str(error).splitlines()[0]})")
+            continue
+        for section in parser.sections():
+            for key, value in parser.items(section):
+                if why := _more_than_logging(section, key, value.strip()):
+                    line = _line(text, section, key)
+                    yield Finding(name, line, section, "logging-conf", f"{key}={value}: {why}")
+
+
+def _more_than_logging(section: str, key: str, value: str) -> str:
+    if section.startswith("handler_"):
+        if key == "class" and value not in _HANDLERS:
+            return "a handler may only print (StreamHandler) or be silent (NullHandler)"
+        if key == "args" and not _STREAMS.fullmatch(value):
+            return "the arguments of a handler may only be (sys.stdout,) or (sys.stderr,)"
+        if key == "kwargs" and not _is_literal(value):
+            return "the arguments of a handler may only be literals"
+    if section.startswith("formatter_") and key == "class" and value not in _FORMATTERS:
+        return "a formatter may not name a class"
+    known = ("keys", "level", "handlers", "formatter", "class", "args", "kwargs", "format", "datefmt", "style", "validate")
+    known += ("propagate", "qualname", "defaults")
+    return "" if key in known else "a key that logging does not know"
+
+
+def _is_literal(value: str) -> bool:
+    try:
+        ast.literal_eval(value)
+    except (ValueError, SyntaxError, TypeError, MemoryError, RecursionError):
+        return False
+    return True
+
+
+def _line(text: str, section: str, key: str) -> int:
+    inside = False
+    for number, line in enumerate(text.splitlines(), 1):
+        if line.strip().startswith("["):
+            inside = line.strip() == f"[{section}]"
+        elif inside and re.match(rf"{re.escape(key)}\s*[=:]", line.strip(), re.IGNORECASE):
+            return number
+    return 0

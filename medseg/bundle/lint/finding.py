@@ -1,0 +1,69 @@
+"""One fault of a bundle, with the place to mend it and the nearest name that exists."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+
+
+@dataclass(frozen=True)
+class Finding:
+    """A fault at a place.
+
+    Attributes:
+        file: path inside the bundle.
+        line: counted from 1; 0 where the file as a whole is meant or is missing.
+        id: path of the item in the merged config (``train::optimizer::lr``), or empty.
+        code: a short name of the kind of fault (``unknown-argument``).
+        message: what was found and what was expected.
+        nearest: the name that was probably meant, or empty.
+        severity: ``error``, or ``warning`` for what works but probably not as meant.
+    """
+
+    file: str
+    line: int
+    id: str
+    code: str
+    message: str
+    nearest: str = ""
+    severity: str = "error"
+
+    @property
+    def is_error(self) -> bool:
+        """True where the bundle cannot be used as it is."""
+        return self.severity == "error"
+
+    def as_dict(self) -> dict[str, str | int]:
+        """The finding as JSON takes it."""
+        return asdict(self)
+
+    def __str__(self) -> str:
+        place = f"{self.file}:{self.line}" if self.line else self.file
+        where = f" {self.id}:" if self.id else ""
+        hint = f"; nearest: {self.nearest}" if self.nearest else ""
+        return f"{place}:{where} {self.severity} {self.code}: {self.message}{hint}"
+
+
+def nearest(name: str, names: Iterable[str]) -> str:
+    """The name most like `name`, upper and lower case alike, or an empty string where none is like it.
+
+    >>> nearest("epohcs", ["max_epochs", "epochs", "device"])
+    'epochs'
+    """
+    known = {n.lower(): n for n in sorted(set(names), reverse=True)}
+    close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
+    if close:
+        return known[close[0]]
+    if len(name) < 4:
+        return ""
+    parts = [n for n in known if name.lower() in n]
+    return known[min(parts, key=len)] if parts else ""
+
+
+def in_order(findings: Iterable[Finding]) -> list[Finding]:
+    """The findings by file and line, each once: a fault that two merged configs share is one fault."""
+    seen: dict[tuple[str, int, str, str], Finding] = {}
+    for f in findings:
+        seen.setdefault((f.file, f.line, f.code, f.message), f)
+    return sorted(seen.values(), key=lambda f: (f.file, f.line, f.code))

@@ -1,0 +1,62 @@
+"""The ids that MONAI's workflows, its command line and MONAI Label look up by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from medseg.bundle.lint.config import SEP, Config
+from medseg.bundle.lint.finding import Finding, nearest
+from medseg.bundle.lint.references import used_ids
+
+# monai 1.6.1, monai/bundle/properties.py; "run" is what `python -m monai.bundle run` runs.
+INFERENCE = ("bundle_root", "device", "dataset_dir", "dataset", "evaluator", "network_def", "inferer", "run")
+TRAIN = (
+    "bundle_root",
+    "device",
+    "dataset_dir",
+    "train::trainer",
+    "train::trainer::max_epochs",
+    "train::dataset",
+    "train::inferer",
+    "run",
+)
+WELL_KNOWN = frozenset(
+    """bundle_root device dataset_dir dataset evaluator network_def inferer run initialize finalize handlers
+    preprocessing postprocessing key_metric network output_dir ckpt_dir datalist val_interval train validate
+    displayable_configs image_key load_pretrain amp imports dataloader labels""".split()
+)
+
+
+def check_required(config: Config, ids: tuple[str, ...]) -> Iterator[Finding]:
+    """Ids that are missing, each with the unused id that is most like it."""
+    used = used_ids(config)
+    for wanted in ids:
+        parent = wanted.rpartition(SEP)[0]
+        if wanted in config.items or (parent in ids and parent not in config.items):
+            continue
+        beside = config.items.get(parent, config.root) if parent else config.root
+        names = [f"{parent}{SEP}{k}" if parent else k for k, _ in beside.children()]
+        near = nearest(wanted, [n for n in names if n not in used and n not in WELL_KNOWN])
+        at = config.items[near].line if near else beside.line if parent else 0
+        message = f"the id {wanted}, which MONAI looks up, is missing"
+        yield Finding(config.root.file, at, wanted, "missing-id", message, near)
+
+
+def check_unused(config: Config) -> Iterator[Finding]:
+    """Top-level ids that nothing uses and whose name is nearly one that MONAI looks up."""
+    used = used_ids(config)
+    for key, node in config.root.children():
+        if key in used or key in WELL_KNOWN or key.startswith("_"):
+            continue
+        near = nearest(key, [k for k in WELL_KNOWN if k not in config.root.value])
+        if near and abs(len(near) - len(key)) <= 2 and _letters_apart(near, key) <= 2:
+            yield Finding(node.file, node.line, key, "unknown-id", f"nothing uses {key}", near)
+
+
+def _letters_apart(a: str, b: str) -> int:
+    row = list(range(len(b) + 1))
+    for i, x in enumerate(a, 1):
+        before, row[0] = row[0], i
+        for j, y in enumerate(b, 1):
+            before, row[j] = row[j], min(row[j] + 1, row[j - 1] + 1, before + (x != y))
+    return row[-1]

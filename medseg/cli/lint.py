@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Annotated
 
 import typer
 
 
 def lint(
-    bundle: Path = typer.Argument(..., help="Folder of the bundle."),
-    as_json: bool = typer.Option(False, "--json", help="One JSON document instead of text."),
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
 ) -> None:
     """Show every fault of a bundle with file, line, id and the nearest name; nothing of it is run.
 

@@ -19,7 +19,9 @@ from medseg.bundle.lint.source import Node, Source, SourceError, read_source
 from medseg.bundle.lint.targets import check_targets
 from medseg.errors import BundleError
 
-_LOOKS_LIKE_CONFIG = re.compile(r"_target_|[\"'\s\[{:]\$[\w@\[(]|[\"'\s]@\w|^\s*[\"']?\+?\w+(#|::)\w", re.MULTILINE)
+_LOOKS_LIKE_CONFIG = re.compile(
+    r"_target_|[\"'\s\[{:]\$[\w@\[(]|[\"'\s]@\w|^\s*[\"']?\+?\w+(#|::)\w", re.MULTILINE
+)
 
 
 def lint(bundle: str | os.PathLike[str]) -> list[Finding]:
@@ -43,7 +45,9 @@ class Bundle:
 
     def __init__(self, root: Path) -> None:
         if not (root / "configs").is_dir():
-            raise BundleError(f"no bundle at {root}", "a folder that holds configs/", "give the bundle's own folder")
+            raise BundleError(
+                f"no bundle at {root}", "a folder that holds configs/", "give the bundle's own folder"
+            )
         self.root = root
         self.unreadable: list[Finding] = []
         self.sources: dict[Path, Source] = {}
@@ -65,7 +69,7 @@ class Bundle:
             self.unreadable.append(Finding(name, line, "", "unreadable", getattr(error, "found", str(error))))
 
     def config(self, *stems: str) -> Config | None:
-        """The merged config of ``configs/STEM.*`` in the order given; None where one is missing or unreadable."""
+        """The merged config of ``configs/STEM.*``, in the order given; None where one cannot be read."""
         files = [config_file(self.root, stem) for stem in stems]
         return self.merged([f for f in files if f is not None]) if all(files) else None
 
@@ -78,7 +82,11 @@ class Bundle:
     def configs(self) -> Iterator[Config]:
         """A config for each file: alone, or on the base with which the fewest of its references dangle."""
         for path in self.sources:
-            bases = [()] if path.stem in ("train", "inference") else [(), ("train",), ("train", "evaluate"), ("inference",)]
+            bases = (
+                [()]
+                if path.stem in ("train", "inference")
+                else [(), ("train",), ("train", "evaluate"), ("inference",)]
+            )
             chains = []
             for stems in bases:
                 below = [config_file(self.root, s) for s in stems]
@@ -97,7 +105,13 @@ class Bundle:
             yield Finding("configs/metadata.json", 0, "", "missing-file", "configs/metadata.json is missing")
         for source in [*self.sources.values()]:
             for key, line in source.duplicates:
-                yield Finding(source.root.file, line, normal(key), "duplicate-key", f"{key} is set twice; the last one counts")
+                yield Finding(
+                    source.root.file,
+                    line,
+                    normal(key),
+                    "duplicate-key",
+                    f"{key} is set twice; the last one counts",
+                )
         try:
             usable = sorted(self.configs(), key=lambda c: c.name != "inference")
         except SourceError as error:
@@ -115,10 +129,10 @@ class Bundle:
         yield from check_references(config)
         yield from check_targets(config, packages)
         for item_id, node in config.walk():
-            if isinstance(node.value, str) and node.value.startswith("$"):
-                if why := why_not(node.value, config, ordinary=not ours):
-                    message = f"{node.value[:120]} is outside the allowed $ expressions: {why}"
-                    yield Finding(node.file, node.line, item_id, "expression", message)
+            is_expression = isinstance(node.value, str) and node.value.startswith("$")
+            if is_expression and (why := why_not(node.value, config, ordinary=not ours)):
+                message = f"{node.value[:120]} is outside the allowed $ expressions: {why}"
+                yield Finding(node.file, node.line, item_id, "expression", message)
         if config.name in ("inference", "train"):
             yield from check_required(config, INFERENCE if config.name == "inference" else TRAIN)
         yield from check_unused(config)
@@ -126,4 +140,6 @@ class Bundle:
 
 def _names_medseg(config: Config) -> bool:
     """True for a bundle written for medseg, which is held to the house rules: no imports, no loops."""
-    return any(n.is_component and str(n.value["_target_"].value).startswith("medseg.") for _, n in config.walk())
+    return any(
+        n.is_component and str(n.value["_target_"].value).startswith("medseg.") for _, n in config.walk()
+    )

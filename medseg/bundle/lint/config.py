@@ -66,7 +66,9 @@ class Config:
             node = children[part]
         return node
 
-    def fault(self, node: Node, item_id: str, code: str, message: str, near: str = "", severity: str = "error") -> None:
+    def fault(
+        self, node: Node, item_id: str, code: str, message: str, near: str = "", severity: str = "error"
+    ) -> None:
         """Note a finding at a node."""
         self.findings.append(Finding(node.file, node.line, item_id, code, message, near, severity))
 
@@ -88,7 +90,8 @@ class Config:
         self.root = _with(self.root, key.split(SEP), Node(value, node.line, node.file))
 
     def _ids_beside(self, item_id: str) -> list[str]:
-        found, base = [], item_id
+        found: list[str] = []
+        base = item_id
         while base and not found:
             base = base.rpartition(SEP)[0]
             node = self.get(base)
@@ -97,8 +100,12 @@ class Config:
 
     def _expand(self, item_id: str, node: Node, macros: tuple[str, ...]) -> None:
         if len(self.items) > MAX_NODES:
-            raise SourceError(f"{node.file} expands to more than {MAX_NODES} values by its macros", line=node.line)
-        if isinstance(node.value, str) and (node.value.startswith("%") or _RELATIVE.search(normal(node.value))):
+            raise SourceError(
+                f"{node.file} expands to more than {MAX_NODES} values by its macros", line=node.line
+            )
+        if isinstance(node.value, str) and (
+            node.value.startswith("%") or _RELATIVE.search(normal(node.value))
+        ):
             node = Node(self._absolute(item_id, node), node.line, node.file)
             if node.value.startswith("%"):
                 node, macros = self._macro(item_id, node, macros)
@@ -111,24 +118,29 @@ class Config:
         for prefix in sorted(set(_RELATIVE.findall(value)), key=len, reverse=True):
             up = prefix.count(SEP)
             if up > len(path):
-                self.fault(node, item_id, "dangling-reference", f"{node.value} points above the top of the config")
+                self.fault(
+                    node, item_id, "dangling-reference", f"{node.value} points above the top of the config"
+                )
                 continue
             value = value.replace(prefix, prefix[0] + "".join(p + SEP for p in path[:-up]))
         return value
 
     def _macro(self, item_id: str, node: Node, macros: tuple[str, ...]) -> tuple[Node, tuple[str, ...]]:
-        name, target = normal(node.value[1:]), None
+        name = normal(node.value[1:])
         if name in macros:
             self.fault(node, item_id, "circular-reference", f"the macro %{name} contains itself")
             return Node(None, node.line, node.file), macros
         match = _FILE_MACRO.fullmatch(name)
-        if match:
-            target = self._other_file(match["path"], match["id"] or "")
-        else:
-            target = self.get(name)
+        target = self._other_file(match["path"], match["id"] or "") if match else self.get(name)
         if target is None:
             near = nearest(name, self._all_ids(self.root, ""))
-            self.fault(node, item_id, "dangling-reference", f"the macro {node.value} names nothing", f"%{near}" if near else "")
+            self.fault(
+                node,
+                item_id,
+                "dangling-reference",
+                f"the macro {node.value} names nothing",
+                f"%{near}" if near else "",
+            )
             return Node(None, node.line, node.file), macros
         return target, (*macros, name)
 
@@ -136,7 +148,9 @@ class Config:
         for base in (self.root_dir, self.root_dir / "configs"):
             place = (base / path).resolve()
             if place.is_file() and place.is_relative_to(self.root_dir.resolve()):
-                return self.get(item_id, read_source(place, str(place.relative_to(self.root_dir.resolve()))).root)
+                return self.get(
+                    item_id, read_source(place, str(place.relative_to(self.root_dir.resolve()))).root
+                )
         return None
 
     def _all_ids(self, node: Node, base: str, depth: int = 0) -> Iterator[str]:
@@ -158,7 +172,13 @@ class Config:
         if node is None or depth > 20:
             return UNKNOWN
         if not isinstance(node.value, str) or not node.value.startswith(("@", "$")):
-            return UNKNOWN if node.is_component else node.plain() if isinstance(node.value, (dict, list)) else node.value
+            return (
+                UNKNOWN
+                if node.is_component
+                else node.plain()
+                if isinstance(node.value, (dict, list))
+                else node.value
+            )
         found = references(node.value)
         if node.value.startswith("@") and found:
             return self.known(found[0], depth + 1)
@@ -208,7 +228,12 @@ def _value(tree: ast.AST, names: dict[str, Any]) -> Any:
         return tree.value
     if isinstance(tree, ast.Name):
         return names.get(tree.id, UNKNOWN)
-    if isinstance(tree, ast.Call) and isinstance(tree.func, ast.Name) and tree.func.id == "len" and len(tree.args) == 1:
+    if (
+        isinstance(tree, ast.Call)
+        and isinstance(tree.func, ast.Name)
+        and tree.func.id == "len"
+        and len(tree.args) == 1
+    ):
         held = _value(tree.args[0], names)
         return len(held) if isinstance(held, (dict, list)) else UNKNOWN
     if isinstance(tree, ast.BinOp):

@@ -12,6 +12,8 @@ from medseg.bundle.lint.finding import Finding
 
 _HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.NullHandler")
 _FORMATTERS = ("", "logging.Formatter")
+_KEYS = frozenset(["keys", "level", "handlers", "formatter", "class", "args", "kwargs", "format", "datefmt"])
+_KEYS |= {"style", "validate", "propagate", "qualname", "defaults"}
 _STREAMS = re.compile(r"\(\s*(sys\.(stdout|stderr)\s*,?\s*)?\)")
 
 
@@ -29,7 +31,9 @@ def check_layout(root: Path) -> Iterator[Finding]:
             yield Finding(name, 0, "", "empty-file", f"{name} is empty: {why}")
     for stem in ("inference", "train"):
         if config_file(root, stem) is None:
-            yield Finding(f"configs/{stem}.yaml", 0, "", "missing-file", f"configs/{stem}.yaml or .json is missing")
+            yield Finding(
+                f"configs/{stem}.yaml", 0, "", "missing-file", f"configs/{stem}.yaml or .json is missing"
+            )
     if not (root / "models" / "model.pt").is_file():
         yield from _no_weights(root)
 
@@ -42,7 +46,9 @@ def config_file(root: Path, stem: str) -> Path | None:
 
 def _no_weights(root: Path) -> Iterator[Finding]:
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
-        if (root / name).is_file() and "models/model.pt" in (root / name).read_text(encoding="utf-8", errors="replace"):
+        if (root / name).is_file() and "models/model.pt" in (root / name).read_text(
+            encoding="utf-8", errors="replace"
+        ):
             message = f"models/model.pt is named in {name} but not downloaded"
             yield Finding("models/model.pt", 0, "", "missing-file", message, severity="warning")
             return
@@ -52,7 +58,7 @@ def _no_weights(root: Path) -> Iterator[Finding]:
 def check_logging(root: Path) -> Iterator[Finding]:
     """Anything in configs/logging.conf but formats, levels and handlers that print.
 
-    `logging.config.fileConfig` evaluates ``class=`` and ``args=``, opens files and sockets, and imports names.
+    `logging.config.fileConfig` evaluates ``class=`` and ``args=``, opens files and sockets, imports names.
     """
     for path in sorted((root / "configs").glob("*.conf")):
         name = str(path.relative_to(root))
@@ -80,9 +86,7 @@ def _more_than_logging(section: str, key: str, value: str) -> str:
             return "the arguments of a handler may only be literals"
     if section.startswith("formatter_") and key == "class" and value not in _FORMATTERS:
         return "a formatter may not name a class"
-    known = ("keys", "level", "handlers", "formatter", "class", "args", "kwargs", "format", "datefmt", "style", "validate")
-    known += ("propagate", "qualname", "defaults")
-    return "" if key in known else "a key that logging does not know"
+    return "" if key in _KEYS else "a key that logging does not know"
 
 
 def _is_literal(value: str) -> bool:

@@ -51,7 +51,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     >>> nearest("epohcs", ["max_epochs", "epochs", "device"])
     'epochs'
     """
-    known = {n.lower(): n for n in sorted(set(names), reverse=True)}
+    known: dict[str, str] = {}
+    for n in sorted(set(names), key=lambda n: (_same_case(n, name), n)):
+        known[n.lower()] = n
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     if close:
         return known[close[0]]
@@ -59,6 +61,10 @@ def nearest(name: str, names: Iterable[str]) -> str:
         return ""
     parts = [n for n in known if name.lower() in n]
     return known[min(parts, key=len)] if parts else ""
+
+
+def _same_case(a: str, b: str) -> int:
+    return sum(x == y for x, y in zip(a, b, strict=False))
 
 
 def in_order(findings: Iterable[Finding]) -> list[Finding]:

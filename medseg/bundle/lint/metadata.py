@@ -38,7 +38,9 @@ class Metadata:
     def __init__(self, meta: Node, configs: list[Config]) -> None:
         self.meta, self.configs = meta, configs
 
-    def fault(self, node: Node, item_id: str, code: str, message: str, near: str = "", severity: str = "error") -> Finding:
+    def fault(
+        self, node: Node, item_id: str, code: str, message: str, near: str = "", severity: str = "error"
+    ) -> Finding:
         """A finding at a node of metadata.json."""
         return Finding(self.meta.file, node.line, item_id, code, message, near, severity)
 
@@ -116,7 +118,7 @@ class Metadata:
                 name, tensor = next(iter(tensors.items()))
                 said = tensor.get("num_channels")
                 if said is not None and said.value != count and isinstance(count, int):
-                    message = f"num_channels is {said.value}, the network of the config has {count} {wanted[:-1]} channels"
+                    message = f"num_channels is {said.value}, the config's network has {count} for {wanted}"
                     yield self.fault(said, f"{name}::num_channels", "metadata-network", message)
         yield from self._spatial(inputs, outputs)
         yield from self._labels(outputs)
@@ -135,13 +137,22 @@ class Metadata:
 
     def _definition(self, name: str, tensor: Mapping[str, Node]) -> Iterator[Finding]:
         count, channels = tensor["num_channels"], tensor.get("channel_def")
-        if channels is None or not isinstance(channels.value, dict) or not isinstance(count.value, int) or count.value < 2:
+        if (
+            channels is None
+            or not isinstance(channels.value, dict)
+            or not isinstance(count.value, int)
+            or count.value < 2
+        ):
             return
         wanted = [str(i) for i in range(count.value)]
         missing = [k for k in wanted if k not in channels.value]
         extra = [k for k in channels.value if k not in wanted]
         if missing or extra:
-            parts = [f"{word} {', '.join(keys[:5])}" for word, keys in (("lacks", missing), ("has also", extra)) if keys]
+            parts = [
+                f"{word} {', '.join(keys[:5])}"
+                for word, keys in (("lacks", missing), ("has also", extra))
+                if keys
+            ]
             message = f"channel_def {' and '.join(parts)}; num_channels is {count.value}"
             yield self.fault(channels, f"{name}::channel_def", "channel-def", message)
 
@@ -152,7 +163,9 @@ class Metadata:
                     return config.known(f"network_def::{key}")
         return UNKNOWN
 
-    def _spatial(self, inputs: Mapping[str, dict[str, Node]], outputs: Mapping[str, dict[str, Node]]) -> Iterator[Finding]:
+    def _spatial(
+        self, inputs: Mapping[str, dict[str, Node]], outputs: Mapping[str, dict[str, Node]]
+    ) -> Iterator[Finding]:
         dims = self._network(("spatial_dims", "dimensions"))
         for name, tensor in {**inputs, **outputs}.items():
             shape = tensor.get("spatial_shape")
@@ -164,7 +177,7 @@ class Metadata:
             first = next(iter(inputs.values())).get("spatial_shape") if len(inputs) == 1 else None
             is_map = tensor.get("format", shape).value == "segmentation" and name in outputs
             if is_map and first is not None and first.plain() != shape.plain():
-                message = f"spatial_shape {shape.plain()} of a segmentation differs from the input's {first.plain()}"
+                message = f"spatial_shape is {shape.plain()}, the input's is {first.plain()}"
                 yield self.fault(shape, f"{name}::spatial_shape", "metadata-network", message)
 
     def _labels(self, outputs: Mapping[str, dict[str, Node]]) -> Iterator[Finding]:
@@ -178,11 +191,15 @@ class Metadata:
         said = {k: str(n.value) for k, n in channels.children()}
         if all(isinstance(v, int) for v in labels.values()):
             yield from self._named(name, channels, said, {str(v): k for k, v in labels.items()})
-        elif {s.lower() for s in said.values()} - {"background"} != {k.lower() for k in labels} - {"background"}:
+        elif {s.lower() for s in said.values()} - {"background"} != {k.lower() for k in labels} - {
+            "background"
+        }:
             message = f"channel_def names {sorted(said.values())}, the config's labels are {sorted(labels)}"
             yield self.fault(channels, f"{name}::channel_def", "channel-def", message)
 
-    def _named(self, name: str, channels: Node, said: dict[str, str], labels: dict[str, str]) -> Iterator[Finding]:
+    def _named(
+        self, name: str, channels: Node, said: dict[str, str], labels: dict[str, str]
+    ) -> Iterator[Finding]:
         for number, label in labels.items():
             found = said.get(number)
             if found is None or found.lower() != label.lower():

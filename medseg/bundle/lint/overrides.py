@@ -62,7 +62,7 @@ def nearest_override(config: Config, item_id: str) -> str:
 
 
 def _arguments(config: Config, item_id: str) -> tuple[str, ...] | None:
-    """The arguments of the component at an id; none at all where it takes any; None where it is no component."""
+    """The arguments of the component at an id, none where it takes any; None where it is no component."""
     node = config.items.get(item_id)
     if node is None or not node.is_component or not isinstance(node.value["_target_"].value, str):
         return None

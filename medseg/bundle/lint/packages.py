@@ -47,7 +47,7 @@ class Missing:
 
 @functools.cache
 def package_folder(top: str) -> Path | None:
-    """The folder or file of an installed top-level package, without importing it; None where there is none."""
+    """The folder or file of an installed top-level package, not imported; None where there is none."""
     try:
         spec = importlib.util.find_spec(top)
     except (ImportError, ValueError):
@@ -60,9 +60,10 @@ def package_folder(top: str) -> Path | None:
 
 
 @functools.cache
-def read(path: Path) -> str:
+def read(path: Path | str) -> str:
     """The text of a source file."""
-    return path.read_text(encoding="utf-8", errors="replace")
+    with open(path, encoding="utf-8", errors="replace") as file:
+        return file.read()
 
 
 @functools.cache
@@ -83,22 +84,20 @@ def bare_names() -> dict[str, str]:
         folders[:] = sorted(f for f in folders if f not in ("__pycache__", "_extensions", "csrc"))
         for file in sorted(files):
             if file.endswith(".py"):
-                path = Path(folder, file)
+                path = os.path.join(folder, file)
+                module = (
+                    path[len(str(root)) - len("monai") : -3].replace(os.sep, ".").removesuffix(".__init__")
+                )
                 for name in _defined(path):
-                    found.setdefault(name, _dotted(path, root))  # type: ignore[arg-type]
+                    found.setdefault(name, module)
     return found
 
 
-def _defined(path: Path) -> Iterator[str]:
+def _defined(path: Path | str) -> Iterator[str]:
     text = read(path)
     yield from _TOP.findall(text)
     for names, _ in _ALIAS.findall(text):
         yield from names.replace(" ", "").rstrip("=").split("=")
-
-
-def _dotted(path: Path, root: Path) -> str:
-    parts = path.relative_to(root.parent).with_suffix("").parts
-    return ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
 
 
 class Packages:
@@ -120,9 +119,15 @@ class Packages:
             return Missing(f"{target!r} is no dotted name")
         place = self._top(parts[0])
         if place is None:
-            return Missing(f"no package {parts[0]} is installed or in the bundle", nearest(parts[0], _TOPS), parts[0])
+            return Missing(
+                f"no package {parts[0]} is installed or in the bundle",
+                nearest(parts[0], {*_TOPS} - {parts[0]}),
+                parts[0],
+            )
         module, rest = [parts[0]], parts[1:]
         while rest and place.is_dir() and (inner := _inside(place, rest[0])):
+            if len(rest) == 1 and self._shadowed(place, ".".join(module), rest[0]):
+                break  # `from .datalist import datalist`: the function hides its module
             place, module, rest = inner, [*module, rest[0]], rest[1:]
         return self._attribute(place, ".".join(module), rest)
 
@@ -148,12 +153,19 @@ class Packages:
             return Definition("opaque", module, rest[0])
         found = self.find(file, module, rest[0])
         if found is None:
-            return Missing(f"{module} has no {rest[0]}", self._like(place, module, rest), module.split(".")[0])
+            return Missing(
+                f"{module} has no {rest[0]}", self._like(place, module, rest), module.split(".")[0]
+            )
         if len(rest) == 1:
             return found
         if found.kind == "module":
             return self.locate(".".join([found.module, *rest[1:]]))
         return Definition("opaque", found.module, ".".join([found.name, *rest[1:]]), found.path)
+
+    def _shadowed(self, place: Path, module: str, name: str) -> bool:
+        file = _file(place)
+        found = self.find(file, module, name) if file else None
+        return found is not None and found.kind in ("class", "function")
 
     def _like(self, place: Path, module: str, rest: Sequence[str]) -> str:
         names = set(_names(place))
@@ -166,9 +178,13 @@ class Packages:
 
     @functools.lru_cache(maxsize=4096)  # noqa: B019 - one per lint run
     def find(self, file: Path, module: str, name: str, depth: int = 0) -> Definition | None:
-        """The definition of `name` in a module's file, imports followed; None where the module has no such name."""
+        """The definition of `name` in a module's file, imports followed; None where there is none."""
         text = read(file)
-        if not re.search(rf"\b{re.escape(name)}\b", text) and "import *" not in text and "__getattr__" not in text:
+        if (
+            not re.search(rf"\b{re.escape(name)}\b", text)
+            and "import *" not in text
+            and "__getattr__" not in text
+        ):
             return None
         match = re.search(rf"^(?P<kind>class|(?:async )?def) {re.escape(name)}\b", text, re.MULTILINE)
         if match:
@@ -193,7 +209,9 @@ class Packages:
                         return Definition("module", alias.name if alias.asname else name, "")
             elif isinstance(statement, (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef)):
                 if statement.name == name:
-                    return Definition("class" if isinstance(statement, ast.ClassDef) else "function", module, name, file)
+                    return Definition(
+                        "class" if isinstance(statement, ast.ClassDef) else "function", module, name, file
+                    )
             elif (assigned := _assigned(statement, name)) is not None:
                 if assigned and assigned != name:
                     return self.find(file, module, assigned, depth + 1)
@@ -208,7 +226,12 @@ class Packages:
         found = self._submodule(module)
         if found is None:
             return None if star else Definition("opaque", module, name)
-        if not star and found.is_dir() and (inner := _inside(found, name)) and not self._has(found, module, name, depth):
+        if (
+            not star
+            and found.is_dir()
+            and (inner := _inside(found, name))
+            and not self._has(found, module, name, depth)
+        ):
             return Definition("module", f"{module}.{name}", "", _file(inner))
         file = _file(found)
         if file is None:
@@ -233,7 +256,9 @@ _TOPS = ("monai", "torch", "ignite", "medseg", "scripts", "numpy")
 
 
 def _inside(folder: Path, name: str) -> Path | None:
-    if (folder / name).is_dir() and ((folder / name / "__init__.py").exists() or any((folder / name).glob("*.py"))):
+    if (folder / name).is_dir() and (
+        (folder / name / "__init__.py").exists() or any((folder / name).glob("*.py"))
+    ):
         return folder / name
     for suffix in (".py", ".pyi"):
         if (folder / f"{name}{suffix}").is_file():
@@ -273,7 +298,7 @@ def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
 
 
 def _assigned(statement: ast.stmt, name: str) -> str | None:
-    """What a statement binds `name` to: the other name, or "" for any other value; None where it binds it not."""
+    """What a statement binds `name` to: another name, "" for any other value, None where it does not."""
     if isinstance(statement, ast.AnnAssign):
         targets: list[ast.expr] = [statement.target]
     elif isinstance(statement, ast.Assign):

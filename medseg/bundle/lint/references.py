@@ -15,7 +15,12 @@ def check_references(config: Config) -> Iterator[Finding]:
         for name in references(node.value):
             if name not in config.items:
                 yield Finding(
-                    node.file, node.line, item_id, "dangling-reference", f"@{name} names nothing", _near(name, config)
+                    node.file,
+                    node.line,
+                    item_id,
+                    "dangling-reference",
+                    f"@{name} names nothing",
+                    _near(name, config),
                 )
     yield from _Unfolded(config).findings()
 
@@ -54,7 +59,11 @@ class _Unfolded:
         for item_id in [i for i, _ in self.config.root.children() if i != "_meta_"]:
             size = self.size(item_id, 0)
             if size > MAX_NODES:
-                self.fault(item_id, "reference-bomb", f"unfolds to {min(size, 10**12)} values, the limit is {MAX_NODES}")
+                self.fault(
+                    item_id,
+                    "reference-bomb",
+                    f"unfolds to {min(size, 10**12)} values, the limit is {MAX_NODES}",
+                )
         return self.found
 
     def fault(self, item_id: str, code: str, message: str) -> None:

@@ -21,9 +21,36 @@ TRAIN = (
     "run",
 )
 WELL_KNOWN = frozenset(
-    """bundle_root device dataset_dir dataset evaluator network_def inferer run initialize finalize handlers
-    preprocessing postprocessing key_metric network output_dir ckpt_dir datalist val_interval train validate
-    displayable_configs image_key load_pretrain amp imports dataloader labels""".split()
+    [
+        "bundle_root",
+        "device",
+        "dataset_dir",
+        "dataset",
+        "evaluator",
+        "network_def",
+        "inferer",
+        "run",
+        "initialize",
+        "finalize",
+        "handlers",
+        "preprocessing",
+        "postprocessing",
+        "key_metric",
+        "network",
+        "output_dir",
+        "ckpt_dir",
+        "datalist",
+        "val_interval",
+        "train",
+        "validate",
+        "displayable_configs",
+        "image_key",
+        "load_pretrain",
+        "amp",
+        "imports",
+        "dataloader",
+        "labels",
+    ]
 )
 
 
@@ -34,7 +61,9 @@ def check_required(config: Config, ids: tuple[str, ...]) -> Iterator[Finding]:
         parent = wanted.rpartition(SEP)[0]
         if wanted in config.items or (parent in ids and parent not in config.items):
             continue
-        beside = config.items.get(parent, config.root) if parent else config.root
+        if parent not in config.items:
+            parent = ""
+        beside = config.items[parent] if parent else config.root
         names = [f"{parent}{SEP}{k}" if parent else k for k, _ in beside.children()]
         near = nearest(wanted, [n for n in names if n not in used and n not in WELL_KNOWN])
         at = config.items[near].line if near else beside.line if parent else 0

@@ -8,10 +8,26 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from medseg.bundle.lint.packages import Definition, Missing, Packages, read, syntax
+from medseg.bundle.lint.packages import Definition, Packages, read, syntax
 
-_KEEPS_SIGNATURE = {"deprecated", "deprecated_arg", "deprecated_arg_default", "no_grad", "inference_mode", "staticmethod"}
-_KEEPS_SIGNATURE |= {"torch_no_grad", "export", "require_pkg", "lru_cache", "cache", "property", "jit", "compatibility"}
+_KEEPS_SIGNATURE = {
+    "deprecated",
+    "deprecated_arg",
+    "deprecated_arg_default",
+    "no_grad",
+    "inference_mode",
+    "staticmethod",
+}
+_KEEPS_SIGNATURE |= {
+    "torch_no_grad",
+    "export",
+    "require_pkg",
+    "lru_cache",
+    "cache",
+    "property",
+    "jit",
+    "compatibility",
+}
 _KEEPS_SIGNATURE |= {"alias", "ignore", "unused", "override", "overload", "final", "wraps"}
 _FREE_BASES = {"NamedTuple", "Enum", "IntEnum", "StrEnum", "TypedDict", "Protocol"}
 
@@ -48,7 +64,7 @@ def signature(definition: Definition, packages: Packages, depth: int = 0) -> Sig
 
 @functools.cache
 def _statement(definition: Definition) -> ast.stmt | None:
-    """The class or function statement alone: parsing a slice of a long module is much faster than all of it."""
+    """The class or function statement; a slice of a long module parses much faster than all of it."""
     assert definition.path is not None
     lines = read(definition.path).split("\n")
     head = re.compile(rf"(class|(async )?def) {re.escape(definition.name)}\b")
@@ -143,10 +159,11 @@ def _base(base: ast.expr, where: Definition, packages: Packages) -> Definition |
     if not dotted or where.path is None:
         return None
     first, _, rest = dotted.partition(".")
-    found: Definition | Missing | None = packages.find(where.path, where.module, first)
-    if found is not None and found.kind == "module":
-        found = packages.locate(f"{found.module}.{rest}" if rest else found.module)
-    return found if isinstance(found, Definition) and found.kind == "class" else None
+    local = packages.find(where.path, where.module, first)
+    if local is not None and local.kind == "module" and rest:
+        found = packages.locate(f"{local.module}.{rest}")
+        return found if isinstance(found, Definition) and found.kind == "class" else None
+    return local if local is not None and local.kind == "class" else None
 
 
 def _fields(tree: ast.ClassDef) -> Signature:
@@ -157,7 +174,12 @@ def _fields(tree: ast.ClassDef) -> Signature:
 
 
 def _passed_on(
-    init: ast.FunctionDef, own: Signature, tree: ast.ClassDef, where: Definition, packages: Packages, depth: int
+    init: ast.FunctionDef,
+    own: Signature,
+    tree: ast.ClassDef,
+    where: Definition,
+    packages: Packages,
+    depth: int,
 ) -> Signature:
     """`own`, closed where ``**kwargs`` goes to the base class's ``__init__`` and nowhere else."""
     if init.args.kwarg is None:
@@ -183,7 +205,12 @@ def _looked_up(init: ast.FunctionDef, name: str) -> Iterator[str]:
             key = n.slice
         elif isinstance(n, ast.Compare) and len(n.comparators) == 1 and _name(n.comparators[0]) == name:
             key = n.left
-        elif isinstance(n, ast.Call) and isinstance(n.func, ast.Attribute) and _name(n.func.value) == name and n.args:
+        elif (
+            isinstance(n, ast.Call)
+            and isinstance(n.func, ast.Attribute)
+            and _name(n.func.value) == name
+            and n.args
+        ):
             key = n.args[0]
         if isinstance(key, ast.Constant):
             yield str(key.value)

@@ -19,13 +19,21 @@ MAX_BYTES = 16 * 2**20
 MAX_DEPTH = 60
 MAX_NODES = 100_000
 _NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?P<frac>\.\d+)?(?P<exp>[eE][-+]?\d+)?")
-_WORDS = {"true": True, "false": False, "null": None, "NaN": math.nan, "Infinity": math.inf, "-Infinity": -math.inf}
+_WORDS = {
+    "true": True,
+    "false": False,
+    "null": None,
+    "NaN": math.nan,
+    "Infinity": math.inf,
+    "-Infinity": -math.inf,
+}
+_COLLECTIONS = tuple(f"tag:yaml.org,2002:{kind}" for kind in ("map", "seq"))
 _SPACE = re.compile(r"[ \t\n\r]*")
 
 
 @dataclass(eq=False)
 class Node:
-    """A value of a config file: a dict of nodes, a list of nodes, or a plain value; with the line it stands on."""
+    """A dict of nodes, a list of nodes, or a plain value, with the line of the config file it stands on."""
 
     value: Any
     line: int
@@ -77,8 +85,8 @@ def read_source(path: Path, name: str) -> Source:
     """The tree of a JSON or YAML file; `name` is the path that findings show.
 
     Raises:
-        SourceError: it is unreadable, no mapping, larger than 16 MiB, deeper than 60 levels, or expands (by YAML
-            aliases) to more than 100,000 values.
+        SourceError: it is unreadable, no mapping, larger than 16 MiB, deeper than 60 levels, or has more than
+            100,000 values once YAML's aliases are written out.
     """
     if path.stat().st_size > MAX_BYTES:
         raise SourceError(f"{name} has {path.stat().st_size} bytes, more than {MAX_BYTES}")
@@ -91,7 +99,9 @@ def read_source(path: Path, name: str) -> Source:
     if not isinstance(source.root.value, dict):
         raise SourceError(f"{name} holds a {type(source.root.value).__name__}, not a mapping", line=1)
     if expanded_size(source.root) > MAX_NODES:
-        raise SourceError(f"{name} expands to more than {MAX_NODES} values, as a bomb of nested aliases does", line=1)
+        raise SourceError(
+            f"{name} expands to more than {MAX_NODES} values, as a bomb of nested aliases does", line=1
+        )
     return source
 
 
@@ -224,7 +234,9 @@ class _Yaml:
         except yaml.MarkedYAMLError as error:
             mark = error.problem_mark or error.context_mark
             line = mark.line + 1 if mark else 0
-            raise SourceError(f"{self.name}:{line} is not YAML: {error.problem or error.context}", line=line) from error
+            raise SourceError(
+                f"{self.name}:{line} is not YAML: {error.problem or error.context}", line=line
+            ) from error
         except yaml.YAMLError as error:
             raise SourceError(f"{self.name} is not YAML: {error}".replace("\n", " "), line=0) from error
         finally:
@@ -238,9 +250,13 @@ class _Yaml:
             raise SourceError(f"{self.name}:{line} has more than {MAX_DEPTH} levels", line=line)
         if isinstance(event, yaml.AliasEvent):
             if event.anchor not in self.anchors:
-                raise SourceError(f"{self.name}:{line} alias *{event.anchor} has no anchor before it", line=line)
+                raise SourceError(
+                    f"{self.name}:{line} alias *{event.anchor} has no anchor before it", line=line
+                )
             known = self.anchors[event.anchor]
             return Node(known.value, line, self.name)
+        if not isinstance(event, yaml.ScalarEvent) and event.tag not in (None, "!", *_COLLECTIONS):
+            raise SourceError(f"{self.name}:{line} builds an object by its tag {event.tag}", line=line)
         if isinstance(event, yaml.MappingStartEvent):
             node = Node(self.mapping(depth), line, self.name)
         elif isinstance(event, yaml.SequenceStartEvent):
@@ -273,7 +289,9 @@ class _Yaml:
         while not self.loader.check_event(yaml.MappingEndEvent):
             key_node = self.node(depth + 1)
             if isinstance(key_node.value, (dict, list)):
-                raise SourceError(f"{self.name}:{key_node.line} has a key that is no text", line=key_node.line)
+                raise SourceError(
+                    f"{self.name}:{key_node.line} has a key that is no text", line=key_node.line
+                )
             key, node = str(key_node.value), self.node(depth + 1)
             if key == "<<":
                 for part in node.value if isinstance(node.value, list) else [node]:

@@ -27,24 +27,35 @@ def check_targets(config: Config, packages: Packages) -> Iterator[Finding]:
 
 def _special_keys(item_id: str, node: Node) -> Iterator[Finding]:
     for key, child in node.children():
-        if key not in SPECIAL and _SPECIAL_LIKE.fullmatch(key) and not key.startswith("__") and (near := nearest(key, SPECIAL)):
-            yield Finding(child.file, child.line, item_id, "unknown-key", f"{key} is no key that MONAI knows", near)
+        if (
+            key not in SPECIAL
+            and _SPECIAL_LIKE.fullmatch(key)
+            and not key.startswith("__")
+            and (near := nearest(key, SPECIAL))
+        ):
+            yield Finding(
+                child.file, child.line, item_id, "unknown-key", f"{key} is no key that MONAI knows", near
+            )
     mode = node.value.get("_mode_")
     if mode is not None and node.is_component and mode.value not in MODES:
         near = nearest(str(mode.value), MODES)
-        yield Finding(mode.file, mode.line, item_id, "unknown-key", f"_mode_ is {mode.value!r}, one of {MODES}", near)
+        yield Finding(
+            mode.file, mode.line, item_id, "unknown-key", f"_mode_ is {mode.value!r}, one of {MODES}", near
+        )
 
 
 def _component(item_id: str, node: Node, config: Config, packages: Packages) -> Iterator[Finding]:
     target = node.value["_target_"]
     if not isinstance(target.value, str):
-        yield Finding(target.file, target.line, item_id, "unknown-target", f"_target_ is {target.value!r}, not a name")
+        yield Finding(
+            target.file, target.line, item_id, "unknown-target", f"_target_ is {target.value!r}, not a name"
+        )
         return
     if target.value.startswith(("$", "@", "%")):
         return
     found = packages.locate(target.value)
     if isinstance(found, Missing):
-        listed = found.package in _required_packages(config)
+        listed = found.why.startswith("no package") and found.package in _required_packages(config)
         note = "; it is in required_packages_version, so install it" if listed else ""
         yield Finding(
             target.file,
@@ -56,7 +67,9 @@ def _component(item_id: str, node: Node, config: Config, packages: Packages) -> 
             "warning" if listed else "error",
         )
     elif found.kind == "module":
-        yield Finding(target.file, target.line, item_id, "unknown-target", f"{target.value} is a module, not a class")
+        yield Finding(
+            target.file, target.line, item_id, "unknown-target", f"{target.value} is a module, not a class"
+        )
     else:
         yield from _arguments(item_id, node, found, signature(found, packages))
 

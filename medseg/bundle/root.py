@@ -1,0 +1,36 @@
+"""Where a bundle lies, found from its config file and never from the working directory."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from types import FrameType
+
+from medseg.errors import BundleError
+
+
+def bundle_root() -> str:
+    """The folder of the bundle whose config is being read, as an absolute path, for ``bundle_root`` in YAML.
+
+    MONAI gives a config no name for its own place, but the workflow that reads it keeps the folder of the config
+    file in ``config_root_path`` (monai 1.6.1, ``ConfigWorkflow.__init__``); it is looked up among the callers.
+    Where no workflow is running (``ckpt_export`` and the like read the file alone) the working directory is
+    taken if it is a bundle.
+
+    Raises:
+        BundleError: no workflow is running and the working directory is no bundle.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None:
+        caller = frame.f_locals.get("self")
+        if isinstance(caller, ConfigWorkflow):
+            return str(Path(caller.config_root_path).resolve().parent)
+        frame = frame.f_back
+    here = Path.cwd()
+    if not (here / "configs" / "metadata.json").is_file():
+        raise BundleError(
+            f"no bundle at {here}", "a folder with configs/metadata.json", "go to the bundle's folder or give --bundle_root"
+        )
+    return str(here)

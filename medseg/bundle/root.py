@@ -31,6 +31,8 @@ def bundle_root() -> str:
     here = Path.cwd()
     if not (here / "configs" / "metadata.json").is_file():
         raise BundleError(
-            f"no bundle at {here}", "a folder with configs/metadata.json", "go to the bundle's folder or give --bundle_root"
+            f"no bundle at {here}",
+            "a folder with configs/metadata.json",
+            "go to the bundle's folder or give --bundle_root",
         )
     return str(here)

@@ -55,6 +55,21 @@ def find_cases(inputs: Sequence[str], folder: Path) -> list[Case]:
     return [Case(_name(output, folder), (scan,), output) for scan, output in zip(scans, outputs, strict=True)]
 
 
+def scans_in(folder: str | Path) -> list[dict[str, str]]:
+    """The scans of a folder as the list of dictionaries that a bundle's ``dataset`` takes, by `find_cases`' rule.
+
+    Raises:
+        DataError: the folder is missing or holds no scan.
+    """
+    root = Path(folder).resolve()
+    if not root.is_dir():
+        raise DataError(f"no folder {root}", "a folder of NIfTI files", "say --dataset_dir DIR")
+    scans = _scans(str(root), root)
+    if not scans:
+        raise DataError(f"no NIfTI file in {root}", "at least one scan", "say --dataset_dir DIR")
+    return [{"image": str(scan)} for scan in sorted(scans)]
+
+
 def _name(output: Path, folder: Path) -> str:
     name = output.relative_to(folder).as_posix()
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else name.rpartition(".")[0]

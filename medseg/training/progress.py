@@ -10,7 +10,8 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 from rich.console import Console
-from rich.progress import BarColumn, Progress as Bar, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import Progress as Bar
 
 FIELDS = ["epoch", "step", "seconds", "loss", "learning_rate", "score"]
 
@@ -46,7 +47,12 @@ class Progress:
         with (self.folder / "history.csv").open("w", newline="") as file:
             csv.writer(file).writerow(FIELDS)
         if self.console.is_terminal:
-            columns = (TextColumn("training"), BarColumn(), TextColumn("{task.fields[told]}"), TimeRemainingColumn())
+            columns = (
+                TextColumn("training"),
+                BarColumn(),
+                TextColumn("{task.fields[told]}"),
+                TimeRemainingColumn(),
+            )
             self._bar = Bar(*columns, console=self.console)
             self._bar.start()
             n_steps = engine.state.max_epochs * engine.state.epoch_length
@@ -66,7 +72,14 @@ class Progress:
         seconds = time.monotonic() - self._began
         loss = sum(self._losses) / max(1, len(self._losses))
         rate = engine.optimizer.param_groups[0]["lr"]
-        row = [engine.state.epoch, engine.state.iteration, f"{seconds:.1f}", f"{loss:.5f}", f"{rate:.3g}", f"{self.score:.5f}"]
+        row = [
+            engine.state.epoch,
+            engine.state.iteration,
+            f"{seconds:.1f}",
+            f"{loss:.5f}",
+            f"{rate:.3g}",
+            f"{self.score:.5f}",
+        ]
         with (self.folder / "history.csv").open("a", newline="") as file:
             csv.writer(file).writerow(row)
         self._losses.clear()
@@ -90,5 +103,9 @@ class Progress:
 
     def _left(self, engine: Engine) -> str:
         done = engine.state.iteration
-        left = (time.monotonic() - self._began) / done * (engine.state.max_epochs * engine.state.epoch_length - done)
+        left = (
+            (time.monotonic() - self._began)
+            / done
+            * (engine.state.max_epochs * engine.state.epoch_length - done)
+        )
         return f"{left / 60:.0f} min left"

@@ -46,7 +46,8 @@ class MeanDice(Metric):
     def compute(self) -> float:
         """The mean over structures, in [0, 1]."""
         self.per_structure = {
-            name: sum(scores) / len(scores) if scores else float("nan") for name, scores in self._scores.items()
+            name: sum(scores) / len(scores) if scores else float("nan")
+            for name, scores in self._scores.items()
         }
         return float(torch.tensor(list(self.per_structure.values())).mean())
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medseg.losses import build
-from medseg.losses.build import NAMES
+from medseg.losses.registry import NAMES
 
 CASE_2D = (torch.Generator().manual_seed(1), (2, 3, 9, 7))
 CASE_3D = (torch.Generator().manual_seed(2), (2, 3, 6, 5, 4))

@@ -10,12 +10,12 @@ from medseg.errors import BundleError
 
 
 def bundle_root() -> str:
-    """The folder of the bundle whose config is being read, as an absolute path, for ``bundle_root`` in YAML.
+    """The folder of the bundle whose config is being read, absolute, for ``bundle_root`` in YAML.
 
-    MONAI gives a config no name for its own place, but the workflow that reads it keeps the folder of the config
-    file in ``config_root_path`` (monai 1.6.1, ``ConfigWorkflow.__init__``); it is looked up among the callers.
-    Where no workflow is running (``ckpt_export`` and the like read the file alone) the working directory is
-    taken if it is a bundle.
+    MONAI gives a config no name for its own place, but the workflow that reads it keeps the folder of the
+    config file in ``config_root_path`` (monai 1.6.1, ``ConfigWorkflow.__init__``); it is looked up among the
+    callers. Where no workflow is running (``ckpt_export`` and the like read the file alone) the working
+    directory is taken if it is a bundle.
 
     Raises:
         BundleError: no workflow is running and the working directory is no bundle.
@@ -33,6 +33,6 @@ def bundle_root() -> str:
         raise BundleError(
             f"no bundle at {here}",
             "a folder with configs/metadata.json",
-            "go to the bundle's folder or give --bundle_root",
+            "go there or give --bundle_root",
         )
     return str(here)

@@ -56,7 +56,7 @@ def find_cases(inputs: Sequence[str], folder: Path) -> list[Case]:
 
 
 def scans_in(folder: str | Path) -> list[dict[str, str]]:
-    """The scans of a folder as the list of dictionaries that a bundle's ``dataset`` takes, by `find_cases`' rule.
+    """The scans of a folder as the dictionaries that a bundle's ``dataset`` takes, by `find_cases`' rule.
 
     Raises:
         DataError: the folder is missing or holds no scan.

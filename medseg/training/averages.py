@@ -18,8 +18,8 @@ def averaged_copy(network: nn.Module) -> nn.Module:
 class AverageWeights:
     """Moves the averaged weights towards the trained ones after every step: an exponential moving average.
 
-    The decay starts low, ``(1 + step) / (10 + step)``, so that a short run isn't held back by its random start
-    (the warm-up of TensorFlow's ExponentialMovingAverage). Buffers are copied as they are.
+    The decay starts low, ``(1 + step) / (10 + step)``, so that a short run isn't held back by its random
+    start (the warm-up of TensorFlow's ExponentialMovingAverage). Buffers are copied as they are.
 
     Args:
         network: the network that the optimiser changes.

@@ -11,7 +11,7 @@ from torch import nn
 
 
 def save_weights(network: nn.Module, path: Path) -> None:
-    """Write a plain state dict to `path` through a temporary name, so that a crash leaves the old file whole."""
+    """Write a plain state dict to `path` through a temporary name: a crash leaves the old file whole."""
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_suffix(".tmp")
     with temporary.open("wb") as file:
@@ -36,11 +36,8 @@ class Checkpoint:
 
     def attach(self, engine: Engine) -> None:
         """Save the last weights after each epoch of the trainer, the best after each validation."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._save_last)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, save_weights, self.network, self.folder / "last.pt")
         self.evaluator.add_event_handler(Events.COMPLETED, self._save_best)
-
-    def _save_last(self, engine: Engine) -> None:
-        save_weights(self.network, self.folder / "last.pt")
 
     def _save_best(self, evaluator: Engine) -> None:
         score = evaluator.state.metrics[evaluator.state.key_metric_name]

@@ -9,7 +9,7 @@ from typing import Any
 from monai.data import CacheDataset
 
 
-class CachedDataset(CacheDataset):  # type: ignore[misc]
+class CachedDataset(CacheDataset):
     """Preprocessed once, augmented anew at each visit.
 
     Args:

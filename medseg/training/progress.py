@@ -1,4 +1,4 @@
-"""What a run is doing: a bar with loss, score and time left on a terminal, plain lines elsewhere, and history.csv."""
+"""What a run is doing: a bar with loss, score and time left, or plain lines; and history.csv."""
 
 from __future__ import annotations
 
@@ -38,7 +38,8 @@ class Progress:
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
-        engine.add_event_handler(Events.COMPLETED | Events.EXCEPTION_RAISED, self._stop)
+        engine.add_event_handler(Events.COMPLETED, self._completed)
+        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._failed(error))
         self.evaluator.add_event_handler(Events.COMPLETED, self._validated)
 
     def _start(self, engine: Engine) -> None:
@@ -91,15 +92,18 @@ class Progress:
         detail = "  ".join(f"{structure} {value:.4f}" for structure, value in parts.items())
         self.console.print(f"validation  {name} {self.score:.4f}  {detail}", highlight=False)
 
-    def _stop(self, engine: Engine, *error: BaseException) -> None:
+    def _completed(self) -> None:
         if self._bar:
             self._bar.stop()
-        if error:
-            raise error[0]
+
+    def _failed(self, error: BaseException) -> None:
+        self._completed()
+        raise error
 
     def _line(self, engine: Engine) -> str:
-        recent = self._losses[-50:]
-        return f"epoch {engine.state.epoch}/{engine.state.max_epochs}  loss {sum(recent) / len(recent):.3f}  score {self.score:.4f}"
+        recent, state = self._losses[-50:], engine.state
+        loss = sum(recent) / len(recent)
+        return f"epoch {state.epoch}/{state.max_epochs}  loss {loss:.3f}  score {self.score:.4f}"
 
     def _left(self, engine: Engine) -> str:
         done = engine.state.iteration

@@ -10,12 +10,19 @@ from torch.optim import Optimizer
 
 from medseg.errors import TrainingError
 
+
+def _cosine(progress: float) -> float:
+    return 0.5 * (1 + math.cos(math.pi * progress))
+
+
+def _poly(progress: float) -> float:
+    return (1 - progress) ** 0.9
+
+
 SHAPES: dict[str, Callable[[float], float]] = {
-    "constant": lambda progress: 1.0,
-    "cosine": lambda progress: (
-        0.5 * (1 + math.cos(math.pi * progress))
-    ),  # Loshchilov 2017, arXiv:1608.03983, eq. 5
-    "poly": lambda progress: (1 - progress) ** 0.9,  # Chen 2017, arXiv:1606.00915, section 4.1.1
+    "constant": lambda _: 1.0,
+    "cosine": _cosine,  # Loshchilov 2017, arXiv:1608.03983, equation 5
+    "poly": _poly,  # Chen 2017, arXiv:1606.00915, section 4.1.1
 }
 """Share of the peak rate at a progress in [0, 1]."""
 
@@ -46,9 +53,8 @@ class LearningRate:
 
     def __init__(self, optimizer: Optimizer, peak: float, shape: str = "cosine", warmup: float = 0.0) -> None:
         if shape not in SHAPES:
-            raise TrainingError(
-                f"schedule {shape!r}", f"one of {', '.join(SHAPES)}", "correct `shape` in train.yaml"
-            )
+            known = ", ".join(SHAPES)
+            raise TrainingError(f"schedule {shape!r}", f"one of {known}", "correct `shape` in train.yaml")
         self.optimizer, self.peak, self.shape, self.warmup = optimizer, peak, shape, warmup
 
     def attach(self, engine: Engine) -> None:

@@ -35,7 +35,7 @@ class MeanDice(Metric):
         self._scores: dict[str, list[float]] = {name: [] for name in self.numbers}
 
     def update(self, output: Sequence[Mapping[str, Any]]) -> None:
-        """Add the cases of one batch: items with ``pred`` and ``label``, label maps of shape (1, x, y[, z])."""
+        """Add the cases of one batch: items with ``pred`` and ``label``, each of shape (1, x, y[, z])."""
         for item in output:
             for name, number in self.numbers.items():
                 predicted, reference = item["pred"] == number, item["label"] == number
@@ -57,7 +57,7 @@ class MeanDice(Metric):
         engine.state.per_structure = self.per_structure
 
 
-class Validation(ValidationHandler):  # type: ignore[misc]
+class Validation(ValidationHandler):
     """Runs the evaluator every `interval` epochs and after the last one, so that no run ends unscored.
 
     Args:

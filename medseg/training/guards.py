@@ -26,7 +26,7 @@ class StopWhenNotFinite:
             raise TrainingError(
                 f"a loss of {loss} at step {engine.state.iteration} with {_cases(engine.state.batch)}",
                 "a finite loss",
-                "check these cases (`medseg data check`) or lower learning_rate; the checkpoints are unharmed",
+                "check these cases (`medseg data check`) or lower learning_rate; checkpoints are unharmed",
             )
 
 

@@ -1,0 +1,173 @@
+"""`medseg evaluate`: exact metrics per case and structure from any tool's files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from medseg.errors import MedsegError
+
+if TYPE_CHECKING:
+    from medseg.evaluation import Evaluation
+
+PARTIAL = 3
+
+
+def evaluate(
+    predictions: Annotated[Path, typer.Option(help="Folder of predicted label maps, of any tool.")],
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables and the report.")],
+    references: Annotated[Path | None, typer.Option(help="Folder of reference label maps.")] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Manifest with labels, patients and splits.")] = None,
+    data: Annotated[Path | None, typer.Option(help="Folder that the manifest's paths start from.")] = None,
+    split: Annotated[str | None, typer.Option(help="training, validation or test.")] = None,
+    fold: Annotated[int | None, typer.Option(help="Only the cases that this fold holds out.")] = None,
+    labels: Annotated[list[str] | None, typer.Option(help="Names and numbers: liver=1,tumour=2.")] = None,
+    regions: Annotated[list[str] | None, typer.Option(help="Unions of numbers: WT=1+2+3 TC=1+3.")] = None,
+    preset: Annotated[str, typer.Option(help="Definition of the metrics; see docs/metrics.md.")] = "medseg",
+    tolerance: Annotated[
+        list[str] | None, typer.Option(help="NSD's tolerance in mm: liver=5,tumour=2, or 2 for all.")
+    ] = None,
+    percentile: Annotated[
+        list[float] | None,
+        typer.Option(help="Percentile of surface distances, instead of 95.", min=0, max=100),
+    ] = None,
+    ignore_label: Annotated[int | None, typer.Option(help="Reference label that counts for nothing.")] = None,
+    resample: Annotated[
+        str | None, typer.Option(help="nearest: bring predictions of another grid to the reference's.")
+    ] = None,
+    prediction_name: Annotated[str | None, typer.Option(help="For example '{case}_pred.nii.gz'.")] = None,
+    reference_name: Annotated[str | None, typer.Option(help="For example '{case}_seg.nii.gz'.")] = None,
+    engine: Annotated[str, typer.Option(help="numba, or scipy for the slow reference path.")] = "numba",
+    workers: Annotated[int, typer.Option(help="Cases at a time.", min=1)] = 1,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
+) -> None:
+    """Score predicted label maps against references: cases.csv, summary.csv, report.json and a table."""
+    from medseg.evaluation import Inputs, Options
+    from medseg.evaluation import evaluate as run
+
+    if engine not in ("numba", "scipy"):
+        raise MedsegError(f"engine {engine!r}", "numba or scipy", "correct --engine")
+    if resample not in (None, "nearest"):
+        raise MedsegError(
+            f"--resample {resample!r}", "nearest, which invents no label", "say --resample nearest"
+        )
+    options = Options(
+        labels=_numbered(labels, "--labels") or None,
+        regions=_numbered(regions, "--regions"),
+        preset=preset,
+        tolerances_mm=_tolerances(tolerance),
+        ignore_label=ignore_label,
+        percentiles=tuple(percentile or ()),
+        resample=resample is not None,
+        engine=engine,  # type: ignore[arg-type]
+    )
+    inputs = Inputs(predictions, references, manifest, data, split, fold, prediction_name, reference_name)
+    with _Bar() as bar:
+        found = run(inputs, output, options=options, workers=workers, overwrite=overwrite, progress=bar.start)
+    _write_page(output)
+    _show(found, output)
+    if found.n_errors:
+        raise typer.Exit(PARTIAL)
+
+
+def _numbered(given: list[str] | None, option: str) -> dict[str, Any]:
+    """``liver=1,tumour=2+3`` as names and numbers."""
+    found: dict[str, Any] = {}
+    for item in (part.strip() for text in given or [] for part in text.replace(" ", ",").split(",")):
+        if not item:
+            continue
+        name, _, numbers = item.partition("=")
+        try:
+            found[name] = tuple(int(n) for n in numbers.split("+"))
+        except ValueError:
+            raise MedsegError(
+                f"{option} {item!r}", "a name and numbers", "say for example liver=1,tumour=2 or WT=1+2+3"
+            ) from None
+    return found
+
+
+def _tolerances(given: list[str] | None) -> dict[str, list[float]] | None:
+    """``liver=5,2`` as 5 mm for the liver and 2 mm for all the others; a name may come twice."""
+    if not given:
+        return None
+    found: dict[str, list[float]] = {}
+    for item in (part.strip() for text in given for part in text.split(",")):
+        name, equals, number = item.rpartition("=")
+        try:
+            value = float(number)
+        except ValueError:
+            value = -1.0
+        if not 0 <= value < float("inf"):
+            raise MedsegError(
+                f"--tolerance {item!r}", "millimetres, 0 or more", "say for example liver=5,tumour=2"
+            )
+        found.setdefault(name if equals else "*", []).append(value)
+    return found
+
+
+class _Bar:
+    """A progress bar on a terminal, a line per failed case where there is none."""
+
+    def __init__(self) -> None:
+        from rich.console import Console
+        from rich.progress import Progress
+
+        self.console = Console(stderr=True)
+        self.progress = Progress(console=self.console, disable=not self.console.is_terminal)
+
+    def __enter__(self) -> _Bar:
+        self.progress.__enter__()
+        return self
+
+    def __exit__(self, *error: Any) -> None:
+        self.progress.__exit__(*error)
+
+    def start(self, n_cases: int) -> Any:
+        task = self.progress.add_task("scoring", total=n_cases)
+
+        def tell(result: Any) -> None:
+            if result.is_error:
+                typer.echo(f"{result.reference.case}: {result.status}: {result.message}", err=True)
+            self.progress.advance(task)
+
+        return tell
+
+
+def _write_page(output: Path) -> None:
+    """``report.html``, by the room that makes it."""
+    from medseg import report
+
+    write = getattr(report, "write_report", None)
+    if write is not None:
+        write(output)
+
+
+def _show(found: Evaluation, output: Path) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    rows = {(r.structure, r.metric): r for r in found.summary}
+    shown = [
+        m
+        for m in ("dice", "hausdorff_mm", "hd95_mm", "assd_mm", "lesion_dice")
+        if any(k[1] == m for k in rows)
+    ]
+    table = Table(title=f"{found.protocol.how.name}: mean of finite values | penalised mean")
+    for column in ("structure", "n", "missed", "false alarm", "no prediction", *shown):
+        table.add_column(column, justify="left" if column == "structure" else "right")
+    for structure in found.protocol.structures:
+        of = [rows[structure.name, m] for m in shown if (structure.name, m) in rows]
+        if of:
+            first = of[0]
+            numbers = (first.n, first.n_missed, first.n_false_alarm, first.n_missing_prediction)
+            scores = [f"{r.mean:.4g} | {r.penalised_mean:.4g}" for r in of]
+            table.add_row(structure.name, *map(str, numbers), *scores)
+    console = Console()
+    console.print(table)
+    told = found.report["counts"]
+    typer.echo(
+        f"{told['n_scored']} of {told['n_cases']} cases scored, {told['n_missing_prediction']} without prediction, "
+        f"{told['n_error']} failed, {told['n_unmatched_predictions']} predictions without reference: {output}"
+    )

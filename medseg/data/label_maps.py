@@ -1,0 +1,244 @@
+"""A label map from any tool's file, in its own integer type, with the spacing its header tells.
+
+NIfTI is decoded here: inflated with isal straight into the integer type of the file, never through
+floating point. Other formats go through SimpleITK (NRRD, MetaImage) or Pillow (PNG, TIFF, BMP).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.arrays import Affine, Spacing
+from medseg.data.nifti_bytes import NIFTI_SUFFIXES, read_nifti
+from medseg.errors import DataError, GeometryError, LabelError
+
+SITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".seg.nrrd")
+IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
+LABEL_MAP_SUFFIXES = (*NIFTI_SUFFIXES, *SITK_SUFFIXES, *IMAGE_SUFFIXES)
+_NEAR_INTEGER = 1e-3
+
+
+class DamagedFileError(DataError):
+    """A file that cannot be read to its end."""
+
+    status = "unreadable"
+
+
+class NanLabelsError(LabelError):
+    """A label map in which some voxels hold no number."""
+
+    status = "nan_labels"
+
+
+class NonIntegerLabelsError(LabelError):
+    """A label map whose values are not whole numbers, for example probabilities."""
+
+    status = "non_integer"
+
+
+class ColourLabelsError(LabelError):
+    """A picture in colours where one number per voxel is needed."""
+
+    status = "rgb"
+
+
+class SpacingError(GeometryError):
+    """A header whose voxel size is zero, negative or not a number."""
+
+    status = "spacing"
+
+
+@dataclass(frozen=True)
+class LabelMapFile:
+    """A label map and what its file says of it.
+
+    Attributes:
+        path: where it was read.
+        array: integers, shape (x, y), (x, y, z), or (x, y, z, channel) where structures overlap; for PNG and
+            its like (row, column). The type is the file's own.
+        affine: voxel index to RAS+ millimetres, or None where the format has no geometry.
+        spacing_mm: millimetres per voxel along each spatial axis of the array; 1.0 where nobody knows.
+        spacing_source: where the spacing comes from, in words.
+        flags: what a reader should know: ``float_labels``, ``qform_disagrees``, ``no_orientation`` and so on.
+        sha256: of the file as it lies on disk, in hexadecimal.
+    """
+
+    path: Path
+    array: npt.NDArray[np.integer[Any]]
+    affine: Affine | None
+    spacing_mm: Spacing
+    spacing_source: str
+    flags: tuple[str, ...]
+    sha256: str
+
+    @property
+    def n_channels(self) -> int:
+        """How many channels lie on the fourth axis; 0 for an ordinary label map."""
+        return self.array.shape[3] if self.array.ndim == 4 else 0
+
+
+def read_label_map(path: str | os.PathLike[str]) -> LabelMapFile:
+    """The label map of a file; `LABEL_MAP_SUFFIXES` names the formats.
+
+    Values within 0.001 of a whole number are taken as that number and flagged ``float_labels``.
+
+    Raises:
+        DamagedFileError: the file is cut short, fails its checksum or is not what its name says.
+        NanLabelsError: a value is not a number.
+        NonIntegerLabelsError: values are not whole numbers.
+        ColourLabelsError: the file holds colours.
+        SpacingError: the voxel size is zero, negative or not a number.
+        DataError: there is no such file, or no reader for its ending.
+    """
+    where = Path(path)
+    try:
+        content = where.read_bytes()
+    except OSError as error:
+        raise DamagedFileError(
+            f"{where}: {error.strerror}", "a label map to read", "check the path"
+        ) from None
+    suffix = label_map_suffix(where)
+    sha256 = hashlib.sha256(content).hexdigest()
+    if suffix in NIFTI_SUFFIXES:
+        values, affine, spacing, source, flags = _from_nifti(where, content)
+    elif suffix in SITK_SUFFIXES:
+        values, affine, spacing, source, flags = _from_sitk(where)
+    elif suffix in IMAGE_SUFFIXES:
+        values, affine, spacing, source, flags = _from_picture(where, content)
+    else:
+        raise DamagedFileError(
+            f"{where} ends in {suffix or 'nothing known'}",
+            f"one of {', '.join(LABEL_MAP_SUFFIXES)}",
+            "convert it to NIfTI",
+        )
+    array, more = _integers(where, values)
+    return LabelMapFile(where, array, affine, spacing, source, (*flags, *more), sha256)
+
+
+def label_map_suffix(path: Path) -> str:
+    """The ending of a label map's name in lower case, ``.nii.gz`` in one piece; empty for other files."""
+    name = path.name.lower()
+    known = sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True)
+    return next((s for s in known if name.endswith(s) and len(name) > len(s)), path.suffix.lower())
+
+
+_Read = tuple[npt.NDArray[Any], "Affine | None", Spacing, str, tuple[str, ...]]
+
+
+def _from_nifti(path: Path, content: bytes) -> _Read:
+    try:
+        image = read_nifti(content)
+    except ValueError as error:
+        raise DamagedFileError(
+            f"{path}: {error}", "a whole NIfTI file", "copy or write the file again"
+        ) from error
+    if image.array.dtype.names is not None or np.iscomplexobj(image.array):
+        raise ColourLabelsError(
+            f"{path} holds {image.array.dtype}", "one number per voxel", "save the labels as integers"
+        )
+    if not all(np.isfinite(s) and s > 0 for s in image.pixdim):
+        raise SpacingError(
+            f"{path} has pixdim {tuple(float(s) for s in image.pixdim)}",
+            "a positive voxel size on each axis",
+            "write the voxel size into the header",
+        )
+    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-12:
+        raise SpacingError(
+            f"{path} has a singular or undefined affine", "an invertible one", "write the header again"
+        )
+    array = image.array
+    if array.ndim > 3:
+        array = array.reshape(*array.shape[:3], -1, order="A")
+        array = array[..., 0] if array.shape[3] == 1 else array
+    while array.ndim < 2:
+        array = array[..., None]
+    n_axes = min(array.ndim, 3)
+    # The pixdim is exact where an oblique sform has rounding; where both disagree, the sform holds.
+    columns = np.linalg.norm(image.affine[:3, :3], axis=0)
+    pixdim = (*image.pixdim, 1.0, 1.0)[:n_axes]
+    spacing = tuple(float(s) for s in (columns[:n_axes] if "pixdim_disagrees" in image.flags else pixdim))
+    return array, image.affine, spacing, f"header of {image.source}", image.flags
+
+
+def _from_sitk(path: Path) -> _Read:
+    import SimpleITK
+
+    try:
+        image = SimpleITK.ReadImage(str(path))
+    except RuntimeError as error:
+        reason = str(error).strip().splitlines()[-1]
+        raise DamagedFileError(f"{path}: {reason}", "a readable image", "write the file again") from None
+    dimension = image.GetDimension()
+    if dimension > 3 or any(not np.isfinite(s) or s <= 0 for s in image.GetSpacing()):
+        raise SpacingError(
+            f"{path} has {dimension} dimensions and spacing {image.GetSpacing()}",
+            "two or three dimensions of positive spacing",
+            "write the file again",
+        )
+    array = SimpleITK.GetArrayFromImage(image)
+    channels = image.GetNumberOfComponentsPerPixel()
+    reverse = range(dimension - 1, -1, -1)
+    array = array.transpose(*reverse, dimension) if channels > 1 else array.transpose(*reverse)
+    lps = np.eye(4)
+    direction = np.asarray(image.GetDirection()).reshape(dimension, dimension)
+    lps[:dimension, :dimension] = direction * np.asarray(image.GetSpacing())
+    lps[:dimension, 3] = image.GetOrigin()
+    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
+    return array, affine, tuple(float(s) for s in image.GetSpacing()), f"header of {path.suffix}", ()
+
+
+def _from_picture(path: Path, content: bytes) -> _Read:
+    import io
+
+    from PIL import Image
+
+    try:
+        with Image.open(io.BytesIO(content)) as picture:
+            picture.load()
+            array = np.asarray(picture)
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        raise DamagedFileError(f"{path}: {error}", "a whole picture", "write the file again") from None
+    if array.ndim == 3:
+        grey = array[..., :3]
+        if array.shape[2] not in (3, 4) or not (grey == grey[..., :1]).all():
+            raise ColourLabelsError(
+                f"{path} is in colours", "one grey value or palette index per pixel", "save it as a grey PNG"
+            )
+        array = np.ascontiguousarray(grey[..., 0])
+    return array, None, (1.0, 1.0), "none: one pixel counts as 1 mm", ("no_spacing",)
+
+
+def _integers(path: Path, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]:
+    """The values as integers; floating point only where every value is nearly whole."""
+    if values.dtype.kind in "iu":
+        return values, ()
+    if values.dtype.kind == "b":
+        return values.view(np.uint8), ()
+    n_nan = int(values.size - np.count_nonzero(np.isfinite(values)))
+    if n_nan:
+        raise NanLabelsError(
+            f"{path} has {n_nan} voxels that are not finite numbers",
+            "a whole number in every voxel",
+            "find the step that made them; medseg does not guess",
+        )
+    rounded = np.rint(values)
+    n_odd = int(np.count_nonzero(np.abs(values - rounded) > _NEAR_INTEGER))
+    if n_odd:
+        as_probability = bool(values.min() >= 0 and values.max() <= 1)
+        raise NonIntegerLabelsError(
+            f"{path} has {n_odd} voxels that are not whole numbers"
+            + (", all between 0 and 1 like probabilities" if as_probability else ""),
+            "labels, whole numbers",
+            "threshold probabilities (for example at 0.5) or take the argmax before scoring"
+            if as_probability
+            else "save the labels as integers",
+        )
+    largest = float(np.abs(rounded).max(initial=0.0))
+    return rounded.astype(np.int16 if largest < 2**15 else np.int64), ("float_labels",)

@@ -1,0 +1,191 @@
+"""One case: two files in, a row of scores or a status that says why there are none."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from math import nan
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.data.label_maps import LabelMapFile, read_label_map
+from medseg.errors import DataError, LabelError
+from medseg.evaluation.geometry import ShapeMismatchError, on_reference_grid
+from medseg.evaluation.matching import Reference
+from medseg.labels import Structure
+from medseg.metrics import CaseScore, Definition, StructureScore, score, score_channels
+from medseg.metrics.scores import Grid
+from medseg.metrics.scoring import Engine, Tolerances
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """What is scored and how, the same for each case.
+
+    Attributes:
+        structures: names and numbers.
+        how: the definition.
+        tolerances_mm: of NSD, or None for the definition's own.
+        ignore_label: of the reference, or None.
+        resample: bring predictions of another grid onto the reference's.
+        relabel: value in the reference files to number in `structures`.
+        engine: ``numba`` or ``scipy``.
+    """
+
+    structures: tuple[Structure, ...]
+    how: Definition
+    tolerances_mm: Tolerances | None = None
+    ignore_label: int | None = None
+    resample: bool = False
+    relabel: Mapping[int, int] = field(default_factory=dict)
+    engine: Engine = "numba"
+
+
+@dataclass(frozen=True)
+class CaseResult:
+    """A row of the report.
+
+    Attributes:
+        reference: which case it is.
+        status: ``ok``, ``missing_prediction`` or ``error:…``.
+        message: what went wrong, in one line, or empty.
+        flags: ``reoriented``, ``squeezed``, ``float_labels:prediction`` and so on.
+        prediction: its file, or None.
+        sha256: of ``prediction`` and ``reference``, where they were read.
+        grid: shape and spacing of the reference, or None where it could not be read.
+        spacing_source: where the spacing comes from.
+        score: the numbers, or None after an error.
+    """
+
+    reference: Reference
+    status: str
+    message: str = ""
+    flags: tuple[str, ...] = ()
+    prediction: Path | None = None
+    sha256: Mapping[str, str] = field(default_factory=dict)
+    grid: Grid | None = None
+    spacing_source: str = ""
+    score: CaseScore | None = None
+
+    @property
+    def is_error(self) -> bool:
+        """True where the case could not be scored at all."""
+        return self.status.startswith("error")
+
+
+def score_case(reference: Reference, predictions: tuple[Path, ...], protocol: Protocol) -> CaseResult:
+    """The scores of one case from its files; what is wrong with a file becomes its status."""
+    if len(predictions) > 1:
+        names = ", ".join(p.name for p in predictions)
+        return CaseResult(reference, "error:duplicate", f"{len(predictions)} predictions: {names}")
+    path = predictions[0] if predictions else None
+    known: dict[str, Any] = {"prediction": path, "sha256": {}}
+    try:
+        truth = _relabelled(read_label_map(reference.path), protocol)
+        known |= {"sha256": {"reference": truth.sha256}, "spacing_source": _source(truth, protocol.how)}
+        known["grid"] = Grid(truth.array.shape[:3], truth.spacing_mm)
+        if path is None:
+            return CaseResult(reference, "missing_prediction", score=_missing(truth, protocol), **known)
+        found = _relabelled(read_label_map(path), protocol)
+        known["sha256"] = {"prediction": found.sha256, "reference": truth.sha256}
+        array, moved = on_reference_grid(found, truth, protocol.resample)
+        flags = [*moved, *(f"{f}:prediction" for f in found.flags), *(f"{f}:reference" for f in truth.flags)]
+        scored = _score(array, truth, protocol)
+    except DataError as error:
+        status = f"error:{getattr(error, 'status', 'data')}"
+        return CaseResult(reference, status, str(error), **known)
+    flags += [*scored.flags, *_unknown_flags(scored)]
+    return CaseResult(reference, "ok", flags=tuple(flags), score=scored, **known)
+
+
+def _score(array: npt.NDArray[Any], truth: LabelMapFile, protocol: Protocol) -> CaseScore:
+    options: dict[str, Any] = {"how": protocol.how, "tolerances_mm": protocol.tolerances_mm}
+    if array.ndim == 4 or truth.n_channels:
+        if protocol.ignore_label is not None:
+            raise LabelError("an ignore label with channels", "a label map", "leave out --ignore-label")
+        both = [_as_channels(a, protocol) for a in (array, truth.array)]
+        names = [s.name for s in protocol.structures]
+        return score_channels(*both, names, truth.spacing_mm, engine=protocol.engine, **options)
+    return score(
+        array,
+        truth.array,
+        protocol.structures,
+        truth.spacing_mm,
+        ignore_label=protocol.ignore_label,
+        engine=protocol.engine,
+        **options,
+    )
+
+
+def _missing(truth: LabelMapFile, protocol: Protocol) -> CaseScore:
+    """Scored as an empty prediction in the penalised columns alone."""
+    empty = _score(np.zeros_like(truth.array), truth, protocol)
+    kept = ("volume_reference_ml",)
+    return CaseScore(
+        tuple(
+            StructureScore(
+                s.name,
+                "missing_prediction",
+                {key: value if key in kept else nan for key, value in s.metrics.items()},
+                s.penalised,
+            )
+            for s in empty.structures
+        ),
+        dict.fromkeys(empty.overall, nan),
+        empty.flags,
+    )
+
+
+def _as_channels(array: npt.NDArray[Any], protocol: Protocol) -> npt.NDArray[Any]:
+    """Channels first; a label map becomes one mask per structure."""
+    if array.ndim < 4:
+        return np.stack([np.isin(array, sorted(s.numbers)) for s in protocol.structures])
+    if array.shape[3] != len(protocol.structures):
+        raise _channel_error(array.shape, protocol)
+    return np.moveaxis(array, 3, 0)
+
+
+def _channel_error(shape: tuple[int, ...], protocol: Protocol) -> ShapeMismatchError:
+    return ShapeMismatchError(
+        f"{shape[3]} channels on the fourth axis",
+        f"one per structure ({', '.join(s.name for s in protocol.structures)})",
+        "name as many structures or regions as there are channels, in their order",
+    )
+
+
+def _relabelled(label_map: LabelMapFile, protocol: Protocol) -> LabelMapFile:
+    """With the manifest's renaming of values, and with 255 read as 1 in pictures of 0 and 255 alone."""
+    from dataclasses import replace
+
+    array, flags = label_map.array, label_map.flags
+    declared = {n for s in protocol.structures for n in s.numbers}
+    changes = {
+        old: new for old, new in protocol.relabel.items() if old not in declared and (array == old).any()
+    }
+    picture = label_map.affine is None and not changes and 255 not in declared and 1 in declared
+    if picture and not ((array != 0) & (array != 255)).any() and (array == 255).any():
+        changes = {255: 1}
+        flags = (*flags, "255_read_as_1")
+    if not changes:
+        return label_map
+    changed = array.astype(np.result_type(array.dtype, np.min_scalar_type(max(changes.values()))))
+    for old, new in changes.items():
+        changed[array == old] = new
+    return replace(label_map, array=changed, flags=flags)
+
+
+def _source(truth: LabelMapFile, how: Definition) -> str:
+    if how.spacing_mm is not None:
+        return f"fixed at {how.spacing_mm:g} mm by the preset {how.name}, not the header's"
+    return f"reference's {truth.spacing_source}"
+
+
+def _unknown_flags(scored: CaseScore) -> list[str]:
+    return [
+        f"unknown_label:{of}:{value}:{n}_voxels"
+        for of, values in scored.unknown.items()
+        for value, n in sorted(values.items())
+    ]

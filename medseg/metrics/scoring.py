@@ -1,0 +1,248 @@
+"""One case in, every number out: the front door of `medseg.metrics`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.arrays import Mask, Spacing
+from medseg.errors import GeometryError, LabelError
+from medseg.labels import Structure
+from medseg.labels import structures as structures_of
+from medseg.metrics import kdtree
+from medseg.metrics.coding import MAX_STRUCTURES, Coded, code_channels, code_labels, same_width
+from medseg.metrics.definitions import Definition, definition
+from medseg.metrics.measures import Agreement, Measure
+from medseg.metrics.scores import CaseScore, Grid, overall_scores, structure_score
+
+Tolerances = Mapping[str, Sequence[float]] | Sequence[float]
+Engine = Literal["numba", "scipy"]
+Structures = Sequence[Structure] | Mapping[str, "int | Iterable[int]"]
+_CHANNELS_PER_BLOCK = 16
+
+
+@dataclass(frozen=True)
+class Method:
+    """How a case is scored.
+
+    Attributes:
+        how: the definition.
+        tolerances_mm: of NSD, for all structures or by name; the definition's own where None.
+        engine: ``numba``, or ``scipy`` for the reference path with the same numbers.
+    """
+
+    how: Definition
+    tolerances_mm: Tolerances | None = None
+    engine: Engine = "numba"
+
+    def tolerances_of(self, name: str, spacing_mm: Spacing) -> tuple[float, ...]:
+        """The tolerances of one structure in mm.
+
+        Raises:
+            LabelError: tolerances are given by name, and none for this one.
+        """
+        given = self.tolerances_mm
+        if isinstance(given, Mapping):
+            if name not in given and "*" not in given:
+                raise LabelError(
+                    f"no tolerance for {name!r} among {sorted(given)}",
+                    "a tolerance in mm per structure",
+                    f"add {name}=MM, or one number for all the others",
+                )
+            given = given.get(name, given.get("*"))
+        if given is None:
+            # panoptica's own default is the smallest spacing.
+            given = self.how.tolerances_mm or (min(spacing_mm),)
+        return tuple(float(t) for t in given)
+
+
+def score(
+    prediction: npt.NDArray[np.integer[Any]],
+    reference: npt.NDArray[np.integer[Any]],
+    structures: Structures,
+    spacing_mm: Spacing,
+    *,
+    how: Definition | str = "medseg/1",
+    tolerances_mm: Tolerances | None = None,
+    ignore_label: int | None = None,
+    engine: Engine = "numba",
+) -> CaseScore:
+    """Every metric of a predicted label map against its reference.
+
+    Args:
+        prediction: integers, shape (x, y) or (x, y, z), on the reference's grid.
+        reference: integers of the same shape.
+        structures: a name with one number, or several numbers for a region; regions may overlap.
+        spacing_mm: millimetres per voxel along each axis of the arrays.
+        how: a definition, or the name of a preset.
+        tolerances_mm: of NSD, for all structures or by name (``*`` for the others); the definition's own
+            where None.
+        ignore_label: voxels with this number in the reference count for nothing.
+        engine: ``numba``, or ``scipy`` for the reference path with the same numbers.
+
+    Raises:
+        GeometryError: shapes differ, or the spacing does not fit.
+        LabelError: an array does not hold integers, or no structure is named.
+
+    >>> import numpy as np
+    >>> box = np.zeros((8, 8, 8), np.uint8)
+    >>> box[2:5, 2:5, 2:5] = 1
+    >>> found = score(np.roll(box, 1, axis=0), box, {"box": 1}, (2.0, 1.0, 1.0))["box"].metrics
+    >>> found["hausdorff_mm"], round(found["dice"], 3)
+    (2.0, 0.667)
+    """
+    wanted = structures_of(structures) if isinstance(structures, Mapping) else tuple(structures)
+    if not wanted:
+        raise LabelError("no structure to score", "a name and a number", "say for example liver=1")
+    prediction, reference = _integers(prediction), _integers(reference)
+    _one_grid(prediction.shape, reference.shape, spacing_mm)
+    method = Method(definition(how) if isinstance(how, str) else how, tolerances_mm, engine)
+    ignored = None if ignore_label is None else reference == ignore_label
+    declared = {n for s in wanted for n in s.numbers} | {0, *([] if ignore_label is None else [ignore_label])}
+    unknown = {
+        "prediction": unknown_labels(prediction, declared),
+        "reference": unknown_labels(reference, declared),
+    }
+    if ignored is not None and method.how.ignore == "zero":
+        prediction, reference = (np.where(ignored, a.dtype.type(0), a) for a in (prediction, reference))
+        ignored = None
+    blocks = []
+    for i in range(0, len(wanted), MAX_STRUCTURES):
+        part = wanted[i : i + MAX_STRUCTURES]
+        coded = same_width(code_labels(prediction, part), code_labels(reference, part))
+        blocks.append((*coded, tuple(s.name for s in part)))
+    found = score_coded(blocks, spacing_mm, method, ignored)
+    return CaseScore(found.structures, found.overall, found.flags, unknown)
+
+
+def score_channels(
+    prediction: npt.NDArray[Any],
+    reference: npt.NDArray[Any],
+    names: Sequence[str],
+    spacing_mm: Spacing,
+    *,
+    how: Definition | str = "medseg/1",
+    tolerances_mm: Tolerances | None = None,
+    engine: Engine = "numba",
+) -> CaseScore:
+    """Every metric of masks that may overlap, one channel each, shape (channel, x, y) or (channel, x, y, z).
+
+    Non-zero is inside. See `score` for the rest.
+
+    Raises:
+        GeometryError: shapes differ, or the names or the spacing do not fit.
+    """
+    if prediction.shape != reference.shape or len(names) != len(reference) or not names:
+        raise GeometryError(
+            f"channels of shape {prediction.shape} and {reference.shape} for {len(names)} names",
+            "one shape and a name per channel",
+            "stack the masks on the first axis",
+        )
+    _one_grid(prediction.shape[1:], reference.shape[1:], spacing_mm)
+    method = Method(definition(how) if isinstance(how, str) else how, tolerances_mm, engine)
+    blocks = []
+    for i in range(0, len(names), _CHANNELS_PER_BLOCK):
+        part = slice(i, i + _CHANNELS_PER_BLOCK)
+        coded = same_width(code_channels(prediction[part]), code_channels(reference[part]))
+        blocks.append((*coded, tuple(names[part])))
+    return score_coded(blocks, spacing_mm, method, None)
+
+
+def score_coded(
+    blocks: Sequence[tuple[Coded, Coded, tuple[str, ...]]],
+    spacing_mm: Spacing,
+    method: Method,
+    ignored: Mask | None,
+) -> CaseScore:
+    """The scores of coded pairs, each with the names of its bits; all on one grid."""
+    how, shape = method.how, blocks[0][1].codes.shape
+    spacing = tuple(spacing_mm) if how.spacing_mm is None else (how.spacing_mm,) * len(shape)
+    kept, flags = _kept_axes(shape, how)
+    grid = Grid(shape, spacing)
+    scores = []
+    agreement: Agreement | None = None
+    for prediction, reference, names in blocks:
+        tolerances = [method.tolerances_of(name, spacing) for name in names]
+        measures, agreement = _engine(method.engine).measure_all(
+            _squeezed(prediction, kept),
+            _squeezed(reference, kept),
+            len(names),
+            tuple(spacing[a] for a in kept),
+            voxels=how.needs_distances and how.surface == "voxels",
+            elements=how.needs_distances and (how.surface == "elements" or how.has("nsd_surfel")),
+            ignored=None if ignored is None else ignored.reshape([shape[a] for a in kept], order="A"),
+        )
+        scores += _scores(names, measures, tolerances, how, grid)
+    return CaseScore(tuple(scores), overall_scores(scores, agreement if len(blocks) == 1 else None), flags)
+
+
+def unknown_labels(label_map: npt.NDArray[np.integer[Any]], declared: set[int]) -> dict[int, int]:
+    """Voxels per label that nobody declared, for the report; empty where all are known."""
+    if label_map.dtype.itemsize <= 2:
+        from medseg.metrics.coding import count_codes
+
+        values, counts = count_codes(label_map)
+    else:
+        values, counts = np.unique(label_map, return_counts=True)
+    return {int(v): int(n) for v, n in zip(values, counts, strict=True) if n and int(v) not in declared}
+
+
+def _scores(
+    names: Sequence[str],
+    measures: Sequence[Measure],
+    tolerances: Sequence[tuple[float, ...]],
+    how: Definition,
+    grid: Grid,
+) -> list[Any]:
+    return [
+        structure_score(name, measure, how, grid, tolerance)
+        for name, measure, tolerance in zip(names, measures, tolerances, strict=True)
+    ]
+
+
+def _engine(name: Engine) -> ModuleType:
+    if name == "scipy":
+        return kdtree
+    return kdtree
+
+
+def _kept_axes(shape: tuple[int, ...], how: Definition) -> tuple[tuple[int, ...], tuple[str, ...]]:
+    """The axes that surfaces run along: those longer than one voxel, at least two, where the definition squeezes."""
+    long = [a for a, n in enumerate(shape) if n > 1]
+    if not how.squeezes or len(long) == len(shape) or len(shape) < 3:
+        return tuple(range(len(shape))), ()
+    spare = [a for a in range(len(shape)) if a not in long]
+    kept = sorted(long + spare[: max(0, 2 - len(long))])
+    return tuple(kept), ("squeezed",)
+
+
+def _squeezed(coded: Coded, kept: tuple[int, ...]) -> Coded:
+    dropped = tuple(a for a in range(coded.codes.ndim) if a not in kept)
+    return Coded(coded.codes.squeeze(dropped), coded.values, coded.bits) if dropped else coded
+
+
+def _one_grid(prediction: tuple[int, ...], reference: tuple[int, ...], spacing_mm: Spacing) -> None:
+    if prediction != reference or len(spacing_mm) != len(reference) or len(reference) not in (2, 3):
+        raise GeometryError(
+            f"a prediction of shape {prediction}, a reference of shape {reference} and spacing {spacing_mm}",
+            "one shape of two or three axes and a spacing per axis",
+            "bring both to one grid",
+        )
+    if not all(np.isfinite(s) and s > 0 for s in spacing_mm):
+        raise GeometryError(
+            f"spacing {spacing_mm}", "positive millimetres", "read the spacing from the header"
+        )
+
+
+def _integers(label_map: npt.NDArray[Any]) -> npt.NDArray[np.integer[Any]]:
+    array = np.asarray(label_map)
+    if array.dtype.kind == "b":
+        return array.view(np.uint8)
+    if array.dtype.kind not in "iu":
+        raise LabelError(f"labels of type {array.dtype}", "integers", "threshold or round them first")
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))

@@ -8,6 +8,7 @@ import typer
 
 from medseg import __version__
 from medseg.cli import data
+from medseg.cli.evaluate import evaluate
 from medseg.cli.lint import lint
 from medseg.cli.predict import predict
 from medseg.errors import MedsegError
@@ -30,6 +31,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
         raise typer.Exit
 
 
+app.command()(evaluate)
 app.command()(lint)
 app.command()(predict)
 

@@ -16,6 +16,10 @@ PARTIAL = 3
 
 
 def evaluate(
+    more_regions: Annotated[
+        list[str] | None, typer.Argument(metavar="[NAME=N+N]...", help="Further regions, after --regions.")
+    ] = None,
+    *,
     predictions: Annotated[Path, typer.Option(help="Folder of predicted label maps, of any tool.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables and the report.")],
     references: Annotated[Path | None, typer.Option(help="Folder of reference label maps.")] = None,
@@ -35,8 +39,11 @@ def evaluate(
     ] = None,
     ignore_label: Annotated[int | None, typer.Option(help="Reference label that counts for nothing.")] = None,
     resample: Annotated[
-        str | None, typer.Option(help="nearest: bring predictions of another grid to the reference's.")
-    ] = None,
+        bool,
+        typer.Option(
+            "--resample", help="Bring predictions of another grid to the reference's, by nearest voxel."
+        ),
+    ] = False,
     prediction_name: Annotated[str | None, typer.Option(help="For example '{case}_pred.nii.gz'.")] = None,
     reference_name: Annotated[str | None, typer.Option(help="For example '{case}_seg.nii.gz'.")] = None,
     engine: Annotated[str, typer.Option(help="numba, or scipy for the slow reference path.")] = "numba",
@@ -49,18 +56,14 @@ def evaluate(
 
     if engine not in ("numba", "scipy"):
         raise MedsegError(f"engine {engine!r}", "numba or scipy", "correct --engine")
-    if resample not in (None, "nearest"):
-        raise MedsegError(
-            f"--resample {resample!r}", "nearest, which invents no label", "say --resample nearest"
-        )
     options = Options(
         labels=_numbered(labels, "--labels") or None,
-        regions=_numbered(regions, "--regions"),
+        regions=_numbered([*(regions or []), *(more_regions or [])], "--regions"),
         preset=preset,
         tolerances_mm=_tolerances(tolerance),
         ignore_label=ignore_label,
         percentiles=tuple(percentile or ()),
-        resample=resample is not None,
+        resample=resample,
         engine=engine,  # type: ignore[arg-type]
     )
     inputs = Inputs(predictions, references, manifest, data, split, fold, prediction_name, reference_name)
@@ -148,26 +151,20 @@ def _show(found: Evaluation, output: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    rows = {(r.structure, r.metric): r for r in found.summary}
-    shown = [
-        m
-        for m in ("dice", "hausdorff_mm", "hd95_mm", "assd_mm", "lesion_dice")
-        if any(k[1] == m for k in rows)
-    ]
-    table = Table(title=f"{found.protocol.how.name}: mean of finite values | penalised mean")
-    for column in ("structure", "n", "missed", "false alarm", "no prediction", *shown):
-        table.add_column(column, justify="left" if column == "structure" else "right")
-    for structure in found.protocol.structures:
-        of = [rows[structure.name, m] for m in shown if (structure.name, m) in rows]
-        if of:
-            first = of[0]
-            numbers = (first.n, first.n_missed, first.n_false_alarm, first.n_missing_prediction)
-            scores = [f"{r.mean:.4g} | {r.penalised_mean:.4g}" for r in of]
-            table.add_row(structure.name, *map(str, numbers), *scores)
+    shown = ("dice", "hausdorff_mm", "hd95_mm", "assd_mm", "lesion_dice", "lesion_hd95_mm")
+    table = Table(title=found.protocol.how.name)
+    for column in ("structure", "metric", "n", "finite", "missed", "false alarm", "mean", "penalised mean"):
+        table.add_column(column, justify="left" if column in ("structure", "metric") else "right")
+    for row in found.summary:
+        if row.metric in shown:
+            counts = (row.n, row.n_finite, row.n_missed + row.n_missing_prediction, row.n_false_alarm)
+            means = (f"{row.mean:.4g}", f"{row.penalised_mean:.4g}")
+            table.add_row(row.structure, row.metric, *map(str, counts), *means)
     console = Console()
     console.print(table)
     told = found.report["counts"]
     typer.echo(
-        f"{told['n_scored']} of {told['n_cases']} cases scored, {told['n_missing_prediction']} without prediction, "
-        f"{told['n_error']} failed, {told['n_unmatched_predictions']} predictions without reference: {output}"
+        f"{told['n_scored']} of {told['n_cases']} cases scored, {told['n_missing_prediction']} without "
+        f"prediction, {told['n_error']} failed, {told['n_unmatched_predictions']} predictions without "
+        f"reference: {output}"
     )

@@ -67,6 +67,7 @@ def _inflated(content: bytes) -> tuple[Any, npt.NDArray[Any]]:
     """Header and flat array of a gzip stream, inflated into the array's own memory and checked by its CRC."""
     from isal import igzip, isal_zlib
 
+    broken: Any = (EOFError, OSError, isal_zlib.IsalError)
     try:
         with igzip.IGzipFile(fileobj=io.BytesIO(content)) as stream:
             start = stream.read(544)
@@ -87,7 +88,7 @@ def _inflated(content: bytes) -> tuple[Any, npt.NDArray[Any]]:
                     raise ValueError(f"the gzip stream ends after {done} of {len(memory)} bytes of voxels")
                 done += n
             _check_end(stream)
-    except (EOFError, OSError, isal_zlib.IsalError) as error:
+    except broken as error:
         raise ValueError(f"damaged gzip stream: {error}") from None
     return header, array
 

@@ -76,8 +76,9 @@ class CaseResult:
         return self.status.startswith("error")
 
 
-def score_case(reference: Reference, predictions: tuple[Path, ...], protocol: Protocol) -> CaseResult:
+def score_case(pair: tuple[Reference, tuple[Path, ...]], protocol: Protocol) -> CaseResult:
     """The scores of one case from its files; what is wrong with a file becomes its status."""
+    reference, predictions = pair
     if len(predictions) > 1:
         names = ", ".join(p.name for p in predictions)
         return CaseResult(reference, "error:duplicate", f"{len(predictions)} predictions: {names}")
@@ -106,9 +107,11 @@ def _score(array: npt.NDArray[Any], truth: LabelMapFile, protocol: Protocol) -> 
     if array.ndim == 4 or truth.n_channels:
         if protocol.ignore_label is not None:
             raise LabelError("an ignore label with channels", "a label map", "leave out --ignore-label")
-        both = [_as_channels(a, protocol) for a in (array, truth.array)]
+        channels, true_channels = _as_channels(array, protocol), _as_channels(truth.array, protocol)
         names = [s.name for s in protocol.structures]
-        return score_channels(*both, names, truth.spacing_mm, engine=protocol.engine, **options)
+        return score_channels(
+            channels, true_channels, names, truth.spacing_mm, engine=protocol.engine, **options
+        )
     return score(
         array,
         truth.array,

@@ -1,4 +1,4 @@
-"""Whether a prediction lies on its reference's grid, and how to bring it there without loss, or not at all."""
+"""Whether a prediction lies on its reference's grid, and how to bring it there without loss."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ class GeometryMismatchError(GeometryError):
 def on_reference_grid(
     prediction: LabelMapFile, reference: LabelMapFile, resample: bool = False
 ) -> tuple[npt.NDArray[Any], tuple[str, ...]]:
-    """The prediction's array on the reference's grid, and what was done: nothing, ``reoriented``, ``resampled``.
+    """The prediction's array on the reference's grid, and what was done to it.
 
-    The same voxels in another axis order or direction are permuted without loss. Where either file has no
-    geometry, only shapes are compared (``geometry_unchecked``).
+    The same voxels in another axis order or direction are permuted without loss (``reoriented``). Where
+    either file has no geometry, only shapes are compared (``geometry_unchecked``).
 
     Args:
         prediction: as read.

@@ -57,7 +57,7 @@ class Options:
         labels: name to number; from the manifest, the preset or the references themselves where None.
         regions: name to numbers, scored beside the labels.
         preset: the definition.
-        tolerances_mm: of NSD, by structure (``*`` for the others) or for all; the definition's own where None.
+        tolerances_mm: of NSD, by structure (``*`` for the others) or for all; None for the definition's.
         ignore_label: a number of the reference that counts for nothing.
         percentiles: of the surface distances, instead of the definition's.
         resample: bring predictions on another grid onto the reference's, by the nearest voxel.
@@ -78,8 +78,8 @@ def matches(inputs: Inputs, manifest: Manifest | None) -> Matches:
     """Every reference with its predictions.
 
     Raises:
-        MedsegError: neither a folder of references nor a manifest with its data is given, a folder is missing,
-            or not one prediction has a reference.
+        MedsegError: neither references nor a manifest with its data is given, a folder is missing, or not one
+            prediction has a reference.
     """
     references = _references(inputs, manifest)
     if not references:

@@ -1,4 +1,4 @@
-"""The same scores in the shapes that other tools read: nnU-Net's summary.json, grand-challenge's metrics.json."""
+"""The same scores in the shapes that nnU-Net (summary.json) and grand-challenge (metrics.json) read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which prediction belongs to which reference: by case id, with the rule in words so that a report can show it."""
+"""Which prediction belongs to which reference: by case id, with the rule in words for the report."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ SUFFIXES = (
 )
 PREFIXES = ("pred_", "prediction_", "seg_", "segmentation_", "mask_", "label_", "labels_", "gt_", "ref_")
 RULE = (
-    "A file's case id is its name without its ending; where no other file has the same id, the usual affixes "
-    f"({', '.join(PREFIXES)}… and …{', '.join(SUFFIXES)}, with _ or - or .) are taken off; files of one name in "
-    "folders of different names take the folder's name."
+    "A file's case id is its name without its ending; where no file has the same id, the usual affixes "
+    f"({', '.join(PREFIXES)}… and …{', '.join(SUFFIXES)}, with _ or - or .) are taken off; files of one "
+    "name in folders of different names take the folder's name."
 )
 
 
@@ -85,7 +85,7 @@ def label_map_files(folder: Path) -> list[Path]:
 
 
 def case_ids(files: Sequence[Path], template: str | None = None) -> dict[Path, str]:
-    """The case id of each file: by a template such as ``{case}_pred.nii.gz``, else the name without its ending.
+    """The case id of each file: by a template (``{case}_pred.nii.gz``), else the name without ending.
 
     Files that do not fit the template are left out. Where names repeat and the folders' names do not, the
     folder's name is the id (``case_7/seg.nii.gz``).
@@ -105,20 +105,20 @@ def case_ids(files: Sequence[Path], template: str | None = None) -> dict[Path, s
 
 
 def match(references: Sequence[Reference], predictions: Mapping[Path, str], rule: str) -> Matches:
-    """Each reference with its predictions: by the same id, and for the rest by the id without usual affixes."""
+    """Each reference with its predictions: by the same id, else by the id without usual affixes."""
     by_name: dict[str, set[int]] = defaultdict(set)
     for number, reference in enumerate(references):
         for name in (reference.case, *reference.names):
             by_name[name].add(number)
     found: list[list[Path]] = [[] for _ in references]
-    left = []
+    left: list[Path] = []
     for path, name in predictions.items():
         owners = by_name.get(name, set())
         (found[next(iter(owners))] if len(owners) == 1 else left).append(path)
-    bare = defaultdict(set)
+    bare: dict[str, set[int]] = defaultdict(set)
     for name, owners in list(by_name.items()):
         bare[without_affixes(name)] |= {o for o in owners if not found[o]}
-    unmatched = []
+    unmatched: list[Path] = []
     for path in left:
         owners = bare.get(without_affixes(predictions[path]), set())
         (found[next(iter(owners))] if len(owners) == 1 else unmatched).append(path)

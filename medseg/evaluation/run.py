@@ -13,7 +13,7 @@ from medseg.errors import OutputError
 from medseg.evaluation import interchange, report_json, tables
 from medseg.evaluation.cases import CaseResult, Protocol, score_case
 from medseg.evaluation.inputs import Inputs, Options, manifest_of, matches, protocol_of
-from medseg.evaluation.matching import Matches
+from medseg.evaluation.matching import Matches, Reference
 from medseg.evaluation.summary import SummaryRow, summarise
 
 FILES = (
@@ -82,8 +82,8 @@ def evaluate(
 
 
 def _score_all(pairs: Matches, protocol: Protocol, workers: int, tell: Progress) -> list[CaseResult]:
-    def one(pair: Any) -> CaseResult:
-        return score_case(*pair, protocol)
+    def one(pair: tuple[Reference, tuple[Path, ...]]) -> CaseResult:
+        return score_case(pair, protocol)
 
     results = []
     with ThreadPoolExecutor(max(1, workers)) as pool:

@@ -16,7 +16,7 @@ TIDY = ("case", "structure", "metric", "value", "status", "flags")
 
 
 def tidy_rows(results: Sequence[CaseResult]) -> Iterator[tuple[str, str, str, float, str, str]]:
-    """Case, structure, metric, value, status and flags (with ``;`` between); one row for a case that failed."""
+    """Case, structure, metric, value, status and flags (``;`` between); one row for a case that failed."""
     for result in results:
         case, flags = result.reference.case, ";".join(result.flags)
         if result.score is None:
@@ -30,7 +30,7 @@ def tidy_rows(results: Sequence[CaseResult]) -> Iterator[tuple[str, str, str, fl
 
 
 def write_cases(results: Sequence[CaseResult], folder: Path) -> None:
-    """``cases.csv`` and ``cases.parquet``: one row per case, structure and metric; nan and inf are written so."""
+    """``cases.csv`` and ``cases.parquet``: one row per case, structure and metric."""
     rows = list(tidy_rows(results))
     _write_csv(folder / "cases.csv", TIDY, rows)
     import pyarrow

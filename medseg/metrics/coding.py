@@ -37,7 +37,7 @@ class Coded:
 
 
 def code_labels(label_map: npt.NDArray[Any], structures: Sequence[Structure]) -> Coded:
-    """The codes of a label map of any integer type, for at most 64 structures; 8 and 16 bits are not copied."""
+    """The codes of a label map of any integer type, for at most 64 structures."""
     codes, values = _narrow(label_map, [n for s in structures for n in s.numbers])
     bits = np.zeros(len(values), np.uint64)
     for i, structure in enumerate(structures):

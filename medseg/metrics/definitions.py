@@ -1,4 +1,4 @@
-"""Which of the rival definitions a number follows: ``medseg/1`` and presets that give each known tool's number.
+"""Which definition a number follows: ``medseg/1``, and presets that give each known tool's number.
 
 The same masks score up to a third apart in HD95 and threefold in ASSD from tool to tool; so a report names
 its definition, and a preset says where the rival's number comes from. docs/metrics.md compares them.
@@ -82,7 +82,7 @@ class Definition:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
     def has(self, family: str) -> bool:
-        """Whether a report of this definition shows the family (``dice``, ``nsd``, ``hd`` for percentiles)."""
+        """Whether a report shows the family (``dice``, ``nsd``, ``hd`` for percentiles)."""
         return not self.reports or family in self.reports
 
     @property
@@ -149,8 +149,8 @@ MEDSEG_1 = Definition(
 
 _DEEPMIND = Definition(
     "deepmind/0.1",
-    "DeepMind surface-distance: surfaces are marching-cubes elements on the voxel corners, HD95 the larger of "
-    "two area-weighted percentiles without interpolation, average distances and NSD weighted by area; "
+    "DeepMind surface-distance: surfaces are marching-cubes elements on the voxel corners, HD95 the larger "
+    "of two area-weighted percentiles without interpolation, average distances and NSD weighted by area; "
     "assd_mm pools both directions by area, masd_mm is the mean of the two directed averages.",
     surface="elements",
     empties=_empties(
@@ -167,7 +167,7 @@ _PRESETS = (
     MEDSEG_1,
     Definition(
         "monai/1.6.1",
-        "MONAI 1.6.1 voxel mode: as medseg/1 in distances, but HD95 of a missed structure is undefined and so "
+        "MONAI 1.6.1 voxel mode: as medseg/1 in distances, but HD95 of a missed structure is undefined, so "
         "dropped, Dice of an empty reference is undefined, and axes of length one make every voxel surface.",
         slack=1e-7,
         ignore="zero",
@@ -196,8 +196,8 @@ _PRESETS = (
     ),
     Definition(
         "panoptica/2.1",
-        "panoptica: HD95 is the percentile of both directions' union, its ASSD the mean of two means, its NSD "
-        "the mean of two ratios with the smallest spacing as tolerance; empty masks are undefined.",
+        "panoptica: HD95 is the percentile of both directions' union, its ASSD the mean of two means, its "
+        "NSD the mean of two ratios with the smallest spacing as tolerance; empty masks are undefined.",
         percentile_rule="union",
         assd_rule="mean_of_means",
         nsd_rule="mean_of_ratios",
@@ -225,9 +225,9 @@ _PRESETS = (
     Definition(
         "brats2026/1",
         _BRATS_TEXT
-        + "BraTS 2026 rules after panoptica: components are paired one to one by Dice above 1e-6, HD95 is the "
-        "percentile of the union, NSD the mean of two ratios at the smallest spacing; a missed or invented "
-        "lesion scores Dice 0, NSD 0 and HD95 373 mm.",
+        + "BraTS 2026 rules after panoptica: components are paired one to one by Dice above 1e-6, HD95 is "
+        "the percentile of the union, NSD the mean of two ratios at the smallest spacing; a missed or "
+        "invented lesion scores Dice 0, NSD 0 and HD95 373 mm.",
         percentile_rule="union",
         assd_rule="mean_of_means",
         nsd_rule="mean_of_ratios",
@@ -251,8 +251,9 @@ _PRESETS = (
     replace(
         _DEEPMIND,
         name="totalsegmentator/2",
-        text="TotalSegmentator's resources/evaluate.py: Dice and DeepMind's NSD at 3 mm with the spacing fixed at "
-        "1.5 mm whatever the header says; an empty reference is undefined, so a false alarm costs nothing.",
+        text="TotalSegmentator's resources/evaluate.py: Dice and DeepMind's NSD at 3 mm with the spacing "
+        "fixed at 1.5 mm whatever the header says; an empty reference is undefined, so a false alarm "
+        "costs nothing.",
         tolerances_mm=(3.0,),
         spacing_mm=1.5,
         empties=_empties(_NOTHING, _kinds(0.0, nan, nan, nan, 0.0), _NOTHING),

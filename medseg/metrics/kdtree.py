@@ -1,4 +1,4 @@
-"""The reference engine: NumPy masks and SciPy's KD-tree, a few lines per step, to hold the fast one against."""
+"""The reference engine: NumPy masks and SciPy's KD-tree, to hold the fast one against."""
 
 from __future__ import annotations
 

@@ -19,7 +19,7 @@ class SurfaceDistances:
     Attributes:
         from_reference: from each point of the reference's surface to the prediction's, mm, shape (n,).
         from_prediction: from each point of the prediction's surface to the reference's, mm, shape (m,).
-        reference_weights: area (mm2) or length (mm) of each reference point, or None where all weigh the same.
+        reference_weights: area (mm2) or length (mm) of each reference point, or None where all are equal.
         prediction_weights: the same for the prediction.
     """
 

@@ -1,4 +1,4 @@
-"""Overlap and volume from the counts of one structure: closed formulas, undefined where they are undefined."""
+"""Overlap and volume from the counts of one structure, in closed formulas."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ def overlap_metrics(m: Measure) -> dict[str, float]:
 
 
 def volume_metrics(m: Measure, voxel_mm3: float) -> dict[str, float]:
-    """Volumes in ml and their difference, prediction minus reference; relative to the reference, nan for none."""
+    """Volumes in ml and their difference, prediction minus reference."""
     reference, prediction = m.n_reference * voxel_mm3 / 1000, m.n_prediction * voxel_mm3 / 1000
     return {
         "volume_reference_ml": reference,

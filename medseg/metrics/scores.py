@@ -41,7 +41,7 @@ class CaseScore:
 
     Attributes:
         structures: one score per structure, in the order asked for.
-        overall: ``miou`` (mean over structures with voxels), ``pixel_accuracy`` and ``kappa`` over all classes.
+        overall: ``miou`` over structures with voxels, ``pixel_accuracy`` and ``kappa`` over all classes.
         flags: ``squeezed`` where axes of length one were dropped.
         unknown: voxels whose label nobody declared, by value, of ``prediction`` and ``reference``.
     """

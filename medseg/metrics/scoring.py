@@ -212,7 +212,7 @@ def _engine(name: Engine) -> ModuleType:
 
 
 def _kept_axes(shape: tuple[int, ...], how: Definition) -> tuple[tuple[int, ...], tuple[str, ...]]:
-    """The axes that surfaces run along: those longer than one voxel, at least two, where the definition squeezes."""
+    """The axes that surfaces run along; without those of one voxel where the definition squeezes."""
     long = [a for a, n in enumerate(shape) if n > 1]
     if not how.squeezes or len(long) == len(shape) or len(shape) < 3:
         return tuple(range(len(shape))), ()

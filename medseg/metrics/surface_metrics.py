@@ -1,4 +1,4 @@
-"""From two sets of directed surface distances to HD, HD95, ASSD, MASD, NSD and their kin, by any definition."""
+"""From two sets of directed surface distances to HD, HD95, ASSD, MASD, NSD and their kin."""
 
 from __future__ import annotations
 

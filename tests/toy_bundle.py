@@ -10,8 +10,11 @@ import nibabel as nib
 import numpy as np
 import torch
 import yaml
+from scipy.spatial.transform import Rotation
 
-RAS_WORLD = np.array([[-1.2, 0.1, 0, 40], [0.1, 0.9, 0.05, -30], [0, -0.04, 2.0, 11], [0, 0, 0, 1]])
+# Turned by twelve degrees about x and by eight about z, first axis to the left.
+TURN = Rotation.from_euler("xz", [12, 8], degrees=True).as_matrix()
+RAS_WORLD = np.vstack([np.c_[TURN @ np.diag([-1.2, 0.9, 2.0]), [40, -30, 11]], [0, 0, 0, 1]])
 
 
 def config(n_classes: int = 3, channels: int = 1, **changes: Any) -> dict[str, Any]:

@@ -1,5 +1,21 @@
-"""From a scan to scores on its own grid: windows, runtimes and the way back."""
+"""From a scan to labels on its own grid: windows, runtimes and the way back.
+
+`label_blocks` is the engine; `LabelMapInferer` is the same for a MONAI bundle's config.
+"""
+
+from __future__ import annotations
+
+from typing import Any
 
 from medseg.inference.cases import scans_in
 
-__all__ = ["scans_in"]
+__all__ = ["LabelMapInferer", "scans_in"]
+
+
+def __getattr__(name: str) -> Any:
+    # MONAI takes seconds to import, and the command line imports this room.
+    if name == "LabelMapInferer":
+        from medseg.inference.inferer import LabelMapInferer
+
+        return LabelMapInferer
+    raise AttributeError(name)

@@ -1,0 +1,235 @@
+"""Blended scores of a volume, slab by slab, each leaving the buffer as soon as no window can change it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from itertools import product
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+
+from medseg.inference.windows import Windows
+
+Network = Callable[[torch.Tensor], torch.Tensor]
+# What a window that nobody looked at scores for anything but background.
+UNSEEN = -1e4
+
+
+class Source(Protocol):
+    """A preprocessed volume that can be had in parts."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In space."""
+
+    def rows(self, axis: int, first: int, stop: int) -> torch.Tensor:
+        """Points ``first`` to ``stop`` along ``axis``, shape (channel, …), float32."""
+
+
+@dataclass(frozen=True)
+class VolumeSource:
+    """A volume in memory, shape (channel, …)."""
+
+    volume: torch.Tensor
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """In space."""
+        return tuple(self.volume.shape[1:])
+
+    def rows(self, axis: int, first: int, stop: int) -> torch.Tensor:
+        """A view."""
+        return self.volume.narrow(axis + 1, first, stop - first)
+
+
+@dataclass(frozen=True)
+class Strip:
+    """Part of a volume along one axis: grid points ``first`` to ``stop``."""
+
+    axis: int
+    first: int
+    stop: int
+
+
+@dataclass(frozen=True)
+class Tiling:
+    """The windows of one volume in the order they are run: slab by slab along ``axis``.
+
+    Attributes:
+        shape: of the volume, in space.
+        is_descending: the slabs begin at the end of the axis.
+        strip: only windows that reach it are run, and only its scores are right; strip after strip gives the
+            numbers of the whole in less memory and more time.
+    """
+
+    windows: Windows
+    shape: tuple[int, ...]
+    axis: int
+    is_descending: bool = False
+    strip: Strip | None = None
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Voxels of a window."""
+        return self.windows.sizes(self.shape)
+
+    @property
+    def pads(self) -> tuple[tuple[int, int], ...]:
+        """Voxels before and after each axis that make the volume as large as a window."""
+        return self.windows.padding(self.shape)
+
+    def slab_starts(self) -> tuple[int, ...]:
+        """First row of each slab of windows, in the padded volume, in the order they are run."""
+        starts = self.windows.starts(self.shape)[self.axis]
+        return starts[::-1] if self.is_descending else starts
+
+    def plane_starts(self) -> list[tuple[int, ...]]:
+        """Window positions within a slab, the last axis fastest; along ``axis`` always 0."""
+        per_axis: list[tuple[int, ...]] = list(self.windows.starts(self.shape))
+        per_axis[self.axis] = (0,)
+        if self.strip is not None:
+            a, pad = self.strip.axis, self.pads[self.strip.axis][0]
+            first, stop = self.strip.first + pad, self.strip.stop + pad
+            per_axis[a] = tuple(s for s in per_axis[a] if s < stop and s + self.sizes[a] > first)
+        return list(product(*per_axis))
+
+    def reach(self) -> tuple[tuple[int, int], ...]:
+        """First and last-but-one point that the windows of a slab cover, in the padded volume."""
+        plane, sizes = self.plane_starts(), self.sizes
+        return tuple(
+            (min(at[a] for at in plane), max(at[a] for at in plane) + sizes[a]) for a in range(len(sizes))
+        )
+
+    def kept(self, a: int) -> tuple[int, int]:
+        """The points along an axis of the plane whose scores are right, in the buffer's own numbering."""
+        first, stop = 0, self.shape[a]
+        if self.strip is not None and self.strip.axis == a:
+            first, stop = self.strip.first, self.strip.stop
+        origin = self.reach()[a][0] - self.pads[a][0]
+        return first - origin, stop - origin
+
+
+class _Buffer:
+    """Weighted sums of the scores in the reach of the present slab, and one finished row of the last one."""
+
+    def __init__(self, tiling: Tiling, n_channels: int, device: torch.device) -> None:
+        self.tiling, self.axis = tiling, tiling.axis
+        self.origin = [low for low, _ in tiling.reach()]
+        extent = [stop - low for low, stop in tiling.reach()]
+        self.roi = extent[self.axis]
+        extent[self.axis] += 1
+        self.spare = 0 if tiling.is_descending else 1
+        self.scores = torch.zeros((n_channels, *extent), device=device)
+        self.counts = torch.zeros((1, *extent), device=device)
+        self.window_weights = tiling.windows.weights(tiling.shape).to(device)
+        self.has_row_before = False
+
+    def add(self, scores: torch.Tensor, at: tuple[int, ...]) -> None:
+        """Blend one window in."""
+        here, counts = self.scores, self.counts
+        for a, start in enumerate(at):
+            first = self.spare if a == self.axis else start - self.origin[a]
+            here = here.narrow(a + 1, first, self.tiling.sizes[a])
+            counts = counts.narrow(a + 1, first, self.tiling.sizes[a])
+        here.addcmul_(scores, self.window_weights)
+        counts += self.window_weights
+
+    def finish(self, start: int, step: int) -> tuple[int, torch.Tensor]:
+        """First row and scores of the ``step`` rows that no later window reaches, and of one before."""
+        first = self.roi - step if self.tiling.is_descending else 1
+        scores, counts = (t.narrow(self.axis + 1, first, step) for t in (self.scores, self.counts))
+        unseen = counts == 0
+        if bool(unseen.any()):
+            scores[1:].masked_fill_(unseen, UNSEEN)
+            counts.masked_fill_(unseen, 1)
+            if len(scores) == 1:
+                scores.masked_fill_(unseen, UNSEEN)
+        scores /= counts
+        n, row = step + self.has_row_before, start + (first if self.tiling.is_descending else 0)
+        if not self.tiling.is_descending:
+            first, row = first - self.has_row_before, row - self.has_row_before
+        slab = self.scores.narrow(self.axis + 1, first, n)
+        for a in range(len(self.origin)):
+            if a != self.axis:
+                low, stop = self.tiling.kept(a)
+                slab = slab.narrow(a + 1, low, stop - low)
+        return row, slab
+
+    def shift(self, step: int) -> None:
+        """Make room for the next slab: the last finished row is kept, the unfinished ones move up."""
+        for tensor in (self.scores, self.counts):
+            rows = tensor.movedim(self.axis + 1, 0)
+            if self.tiling.is_descending:
+                for i in range(self.roi, step - 1, -1):
+                    rows[i].copy_(rows[i - step])
+                rows[:step].zero_()
+            else:
+                for i in range(self.roi - step + 1):
+                    rows[i].copy_(rows[i + step])
+                rows[self.roi - step + 1 :].zero_()
+        self.has_row_before = True
+
+
+def blended_slabs(
+    source: Source, network: Network, tiling: Tiling, device: torch.device
+) -> Iterator[tuple[int, torch.Tensor]]:
+    """The first row of each finished slab along the tiling's axis and its scores, shape (channel, …).
+
+    Slabs overlap in one row, so that a voxel between two rows finds both in one slab. The tensor is a view of
+    the buffer, right until the next one is asked for. Scores are those of MONAI's
+    ``sliding_window_inference`` but for the order of its float32 sums.
+
+    Args:
+        device: where windows are run and summed.
+    """
+    starts, plane, axis = tiling.slab_starts(), tiling.plane_starts(), tiling.axis
+    before, n = tiling.pads[axis][0], tiling.shape[axis]
+    buffer: _Buffer | None = None
+    for i, start in enumerate(starts):
+        rows = _padded_rows(source, tiling, start).to(device)
+        if buffer is None:
+            # One window tells how many channels there are, also where none has anything in it.
+            buffer = _Buffer(tiling, network(_window(rows, tiling, plane[0])[None]).shape[1], device)
+        for scores, at in _window_scores(rows, network, tiling, plane):
+            buffer.add(scores, at)
+        step = abs(starts[i + 1] - start) if i + 1 < len(starts) else buffer.roi
+        row, slab = buffer.finish(start, step)
+        first, stop = max(row, before), min(row + slab.shape[axis + 1], before + n)
+        if stop > first:
+            yield first - before, slab.narrow(axis + 1, first - row, stop - first)
+        if i + 1 < len(starts):
+            buffer.shift(step)
+
+
+def _padded_rows(source: Source, tiling: Tiling, start: int) -> torch.Tensor:
+    """The input of one slab of windows, padded where the volume is smaller than a window."""
+    pads, axis, roi = tiling.pads, tiling.axis, tiling.sizes[tiling.axis]
+    before, n = pads[axis][0], tiling.shape[axis]
+    first, stop = max(start - before, 0), min(start - before + roi, n)
+    rows = source.rows(axis, first, stop)
+    if not any(map(sum, pads)):
+        return rows
+    missing = max(before - start, 0)
+    margins = [*pads]
+    margins[axis] = (missing, roi - (stop - first) - missing)
+    return F.pad(rows, [m for pair in reversed(margins) for m in pair], value=tiling.windows.cval)
+
+
+def _window(rows: torch.Tensor, tiling: Tiling, at: tuple[int, ...]) -> torch.Tensor:
+    for a, (start, n) in enumerate(zip(at, tiling.sizes, strict=True)):
+        rows = rows if a == tiling.axis else rows.narrow(a + 1, start, n)
+    return rows
+
+
+def _window_scores(
+    rows: torch.Tensor, network: Network, tiling: Tiling, plane: list[tuple[int, ...]]
+) -> Iterator[tuple[torch.Tensor, tuple[int, ...]]]:
+    """The network's scores of each window in a slab and where it lies; none for windows without content."""
+    limit = tiling.windows.skip_below
+    seen = [at for at in plane if limit is None or bool((_window(rows, tiling, at) > limit).any())]
+    for i in range(0, len(seen), tiling.windows.batch_size):
+        batch = seen[i : i + tiling.windows.batch_size]
+        scores = network(torch.stack([_window(rows, tiling, at) for at in batch]))
+        yield from zip(scores.float(), batch, strict=True)

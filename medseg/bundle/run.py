@@ -1,0 +1,66 @@
+"""Running a bundle's verb from anywhere, with overrides that must name something and errors in one line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from medseg.bundle.verbs import ALIASES, config_files
+from medseg.errors import MedsegError
+
+
+def run_verb(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
+    """Do what ``python -m monai.bundle run VERB`` does, from any working directory.
+
+    Args:
+        bundle: its folder.
+        verb: ``training``, ``evaluating`` or ``inferring``, or their short names.
+        overrides: id to value; checked before anything is built.
+
+    Raises:
+        OverrideError: an override names nothing in the config.
+        MedsegError: what a component of ours raised, without MONAI's wrapping.
+    """
+    from monai.bundle import ConfigWorkflow
+
+    files = config_files(bundle, verb)
+    check_overrides_of(bundle, verb, overrides)
+    logging_file = bundle / "configs" / "logging.conf"
+    workflow = ConfigWorkflow(
+        config_file=[str(path) for path in files],
+        logging_file=str(logging_file) if logging_file.is_file() else False,
+        run_id=ALIASES.get(verb, verb),
+        **{key.replace("::", "#"): value for key, value in overrides.items()},
+    )
+    try:
+        workflow.initialize()
+        workflow.run()
+    except Exception as error:
+        raise cause_of(error) from error
+    finally:
+        workflow.finalize()
+
+
+def check_overrides_of(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
+    """Return where every override names something in the verb's config.
+
+    Raises:
+        OverrideError: one does not; told with the nearest name.
+        BundleError: the config cannot be read.
+    """
+    from medseg.bundle.lint import Bundle, check_overrides
+
+    config = Bundle(bundle).merged(config_files(bundle, verb))
+    if config is not None:
+        check_overrides(config, overrides)
+
+
+def cause_of(error: BaseException) -> BaseException:
+    """The `MedsegError` that an error of MONAI's wraps, or the error itself."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, MedsegError):
+            return cause
+        cause = cause.__cause__ or cause.__context__
+    return error

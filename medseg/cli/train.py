@@ -1,0 +1,45 @@
+"""`medseg train`: a trained bundle from a bundle and a data set."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from medseg.cli.overrides import parse_overrides
+
+
+def train(
+    context: typer.Context,
+    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    data: Annotated[Path, typer.Option("--data", help="Folder that the manifest's paths start from.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", help="Folder of the trained bundle; runs/NAME if left out.")
+    ] = None,
+    manifest: Annotated[Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
+) -> None:
+    """Train a bundle; what comes out is a bundle with your weights.
+
+    Any id of the bundle's train config may be overridden: --max_epochs 1 --learning_rate 0.001.
+    """
+    from medseg.bundle.copying import copy_bundle
+    from medseg.bundle.run import check_overrides_of, run_verb
+    from medseg.data.manifest import read_manifest
+
+    overrides = parse_overrides(context.args)
+    check_overrides_of(bundle, "training", overrides)
+    overrides["dataset_dir"] = str(data.resolve())
+    if manifest is not None:
+        read_manifest(manifest)
+        overrides["manifest"] = str(manifest.resolve())
+    target = output or Path("runs") / bundle.resolve().name
+    copy_bundle(bundle, target, overrides, overwrite=overwrite)
+    places = {
+        "bundle_root": str(bundle.resolve()),
+        "output_dir": str((target / "eval").resolve()),
+        "ckpt_dir": str((target / "models").resolve()),
+    }
+    run_verb(bundle, "training", {**places, **overrides})
+    typer.echo(f"trained bundle in {target}; next: medseg predict {target} -i SCANS -o FOLDER")

@@ -22,19 +22,23 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
     """`target` is a bundle like `source`, without its weights, with the overrides that inference shares.
 
     The overrides as given are kept in ``configs/overrides.json``. Where one of them changes an id that
-    ``inference.yaml`` or ``evaluate.yaml`` defines too, that file is written anew, so that the trained weights
-    and the config that loads them agree.
+    ``inference.yaml`` or ``evaluate.yaml`` defines too, that file is written anew, so that the trained
+    weights and the config that loads them agree.
 
     Raises:
         OutputError: the target holds something already and `overwrite` is off.
     """
     if target.exists() and any(target.iterdir()) and not overwrite:
-        raise OutputError(f"{target} is not empty", "a new folder", "choose another with -o, or say --overwrite")
+        raise OutputError(
+            f"{target} is not empty", "a new folder", "choose another with -o, or say --overwrite"
+        )
     if source.resolve() != target.resolve():
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=LEFT_BEHIND)
     (target / "models").mkdir(parents=True, exist_ok=True)
     kept = {key: value for key, value in overrides.items() if key not in RUN_ONLY}
-    (target / "configs" / "overrides.json").write_text(json.dumps(dict(overrides), indent=2, default=str) + "\n")
+    (target / "configs" / "overrides.json").write_text(
+        json.dumps(dict(overrides), indent=2, default=str) + "\n"
+    )
     for stem in ("train", "evaluate", "inference"):
         path = target / "configs" / f"{stem}.yaml"
         if path.is_file():
@@ -43,7 +47,9 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
 
 def _apply(path: Path, overrides: Mapping[str, Any]) -> None:
     config = read_config([path])
-    shared = {key: value for key, value in overrides.items() if key.replace("::", "#").split("#")[0] in config}
+    shared = {
+        key: value for key, value in overrides.items() if key.replace("::", "#").split("#")[0] in config
+    }
     if shared:
         head = f"# Written by `medseg train` with {', '.join(sorted(shared))} changed; see overrides.json.\n"
         path.write_text(head + yaml.safe_dump(with_overrides(config, shared), sort_keys=False, width=110))

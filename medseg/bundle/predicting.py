@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from medseg.bundle.run import quieten_monai
 from medseg.errors import BundleError, GeometryError
 from medseg.inference.cases import Case
 from medseg.writers import write_label_map
@@ -93,6 +94,7 @@ def load_predictor(root: Path, *, device: str | None = None, **overrides: Any) -
         BundleError: the config lacks an id or can't be built, or there are no weights that fit.
     """
     root = Path(root).resolve()
+    quieten_monai()
     parser = ConfigParser()
     parser.read_config(inference_config(root))
     parser["bundle_root"] = str(root)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,10 +24,11 @@ def run_verb(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
         OverrideError: an override names nothing in the config.
         MedsegError: what a component of ours raised, without MONAI's wrapping.
     """
-    from monai.bundle import ConfigWorkflow
-
     files = config_files(bundle, verb)
     check_overrides_of(bundle, verb, overrides)
+    quieten_monai()
+    from monai.bundle import ConfigWorkflow
+
     logging_file = bundle / "configs" / "logging.conf"
     workflow = ConfigWorkflow(
         config_file=[str(path) for path in files],
@@ -40,6 +43,13 @@ def run_verb(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
         raise cause_of(error) from error
     finally:
         workflow.finalize()
+
+
+def quieten_monai() -> None:
+    """Keep two notices of MONAI 1.6.1 to itself that no user can act on: a GPU codec and its log set-up."""
+    logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
 
 
 def check_overrides_of(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -40,12 +41,16 @@ def _config_file(bundle: Path, stem: str) -> Path:
         if path.is_file():
             return path
     raise BundleError(
-        f"no {stem}.yaml in {bundle / 'configs'}", "a config for this verb", "choose a verb that the bundle has"
+        f"no {stem}.yaml in {bundle / 'configs'}",
+        "a config for this verb",
+        "choose a verb that the bundle has",
     )
 
 
 def read_config(files: list[Path]) -> dict[str, Any]:
-    """The merged config as plain values, nothing evaluated; a later file replaces whole top-level ids, as MONAI's.
+    """The merged config as plain values, nothing evaluated.
+
+    A later file replaces whole top-level ids, as MONAI merges them.
 
     Raises:
         BundleError: a file is no YAML or JSON mapping.
@@ -64,8 +69,8 @@ def read_config(files: list[Path]) -> dict[str, Any]:
 
 
 def with_overrides(config: Mapping[str, Any], overrides: Mapping[str, Any]) -> dict[str, Any]:
-    """The config with each override in its place; ``#`` and ``::`` go down a level, a number picks from a list."""
-    result: dict[str, Any] = yaml.safe_load(yaml.safe_dump(dict(config)))
+    """The config with each override in its place; ``#`` or ``::`` goes down a level."""
+    result = copy.deepcopy(dict(config))
     for override, value in overrides.items():
         *parents, last = override.replace("::", "#").split("#")
         place: Any = result

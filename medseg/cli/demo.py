@@ -43,7 +43,9 @@ def demo(
     run_verb(bundle, "training", settings)
     typer.echo(f"3/4  predicting the synthetic test cases, label maps in {output / 'predictions'}")
     _predict(bundle, data, read_manifest(manifest), output / "predictions", overwrite=overwrite)
-    typer.echo("4/4  scoring the written files against the references (synthetic: says nothing about patients)")
+    typer.echo(
+        "4/4  scoring the written files against the references (synthetic: says nothing about patients)"
+    )
     evaluate(
         predictions=output / "predictions",
         manifest=manifest,

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.overrides import parse_overrides
+from medseg.errors import DataError
 
 
 def train(
@@ -15,10 +16,15 @@ def train(
     bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
     data: Annotated[Path, typer.Option("--data", help="Folder that the manifest's paths start from.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", help="Folder of the trained bundle; runs/NAME if left out.")
+        Path | None,
+        typer.Option("-o", "--output", help="Folder of the trained bundle; runs/NAME if left out."),
     ] = None,
-    manifest: Annotated[Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")] = False,
+    manifest: Annotated[
+        Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")
+    ] = None,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
+    ] = False,
 ) -> None:
     """Train a bundle; what comes out is a bundle with your weights.
 
@@ -30,6 +36,8 @@ def train(
 
     overrides = parse_overrides(context.args)
     check_overrides_of(bundle, "training", overrides)
+    if not data.is_dir():
+        raise DataError(f"no folder {data}", "the folder of the data set", "give it with --data DIR")
     overrides["dataset_dir"] = str(data.resolve())
     if manifest is not None:
         read_manifest(manifest)

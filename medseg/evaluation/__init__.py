@@ -3,5 +3,6 @@
 from medseg.evaluation.inputs import Inputs, Options
 from medseg.evaluation.report_json import schema
 from medseg.evaluation.run import Evaluation, evaluate
+from medseg.evaluation.split import score_split
 
-__all__ = ["Evaluation", "Inputs", "Options", "evaluate", "schema"]
+__all__ = ["Evaluation", "Inputs", "Options", "evaluate", "schema", "score_split"]

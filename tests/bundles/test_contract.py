@@ -1,0 +1,126 @@
+"""What DESIGN asks of every bundle, the demo's included."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import yaml
+
+from medseg.bundle.lint import lint
+
+ROOT = Path(__file__).parents[2]
+BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/configs/metadata.json"))
+DEMO = ROOT / "medseg" / "cli" / "demo_bundle"
+ALL = [*BUNDLES, DEMO]
+NAMES = [path.name for path in ALL]
+every_bundle = pytest.mark.parametrize("bundle", ALL, ids=NAMES)
+
+SHARED = (
+    "bundle_root",
+    "device",
+    "labels",
+    "spacing_mm",
+    "roi_size",
+    "network_def",
+    "network",
+    "preprocessing",
+)
+TRAIN_WIRING = ("train", "validate", "averaged", "initialize", "run", "training")
+INFERENCE_WIRING = (
+    "datalist",
+    "dataset",
+    "dataloader",
+    "postprocessing",
+    "handlers",
+    "evaluator",
+    "run",
+    "inferring",
+)
+ALLOWED = [
+    r"\$len\(@\w+\)",
+    r"\$@\w+ \+ '[\w/.]+'",
+    r"\$torch\.device\('cuda' if torch\.cuda\.is_available\(\) else 'cpu'\)",
+    r"\$@network_def\.to\(@device(, memory_format=torch\.channels_last(_3d)?)?\)",
+    r"\$@network\.parameters\(\)",
+    r"\$@[\w#]+\.run\(\)",
+]
+
+
+def config(bundle, name):
+    return yaml.safe_load((bundle / "configs" / f"{name}.yaml").read_text())
+
+
+def strings(value):
+    if isinstance(value, dict):
+        return [text for item in value.values() for text in strings(item)]
+    if isinstance(value, list):
+        return [text for item in value for text in strings(item)]
+    return [value] if isinstance(value, str) else []
+
+
+@every_bundle
+def test_train_and_inference_agree_on_what_they_repeat(bundle):
+    train, inference = config(bundle, "train"), config(bundle, "inference")
+    assert {key: train[key] for key in SHARED} == {key: inference[key] for key in SHARED}
+
+
+@every_bundle
+def test_validation_and_inference_use_the_same_windows(bundle):
+    assert config(bundle, "train")["validate"]["inferer"] == config(bundle, "inference")["inferer"]
+
+
+@every_bundle
+@pytest.mark.parametrize("name", ["train", "inference", "evaluate"])
+def test_dollar_expressions_are_on_the_short_list(bundle, name):
+    expressions = [text for text in strings(config(bundle, name)) if text.startswith("$")]
+    assert [text for text in expressions if not any(re.fullmatch(rule, text) for rule in ALLOWED)] == []
+
+
+@every_bundle
+def test_wiring_is_the_same_in_every_bundle(bundle):
+    train, model = config(bundle, "train"), config(DEMO, "train")
+    inference, inference_model = config(bundle, "inference"), config(DEMO, "inference")
+    assert {key: train[key] for key in TRAIN_WIRING} == {key: model[key] for key in TRAIN_WIRING}
+    assert {key: inference[key] for key in INFERENCE_WIRING} == {
+        key: inference_model[key] for key in INFERENCE_WIRING
+    }
+    assert config(bundle, "evaluate") == config(DEMO, "evaluate")
+
+
+@every_bundle
+@pytest.mark.parametrize(
+    ("name", "alias"), [("train", "training"), ("inference", "inferring"), ("evaluate", "evaluating")]
+)
+def test_each_config_has_run_and_a_verb_of_the_same_meaning(bundle, name, alias):
+    content = config(bundle, name)
+    assert isinstance(content["run"], list)
+    assert content[alias] == "%run"
+
+
+@every_bundle
+def test_metadata_labels_and_network_agree(bundle):
+    metadata = json.loads((bundle / "configs" / "metadata.json").read_text())
+    train = config(bundle, "train")
+    output = metadata["network_data_format"]["outputs"]["pred"]
+    image = metadata["network_data_format"]["inputs"]["image"]
+    assert output["channel_def"] == {str(number): name for name, number in train["labels"].items()}
+    assert output["num_channels"] == len(train["labels"])
+    assert image["num_channels"] == len(image["channel_def"]) == train["network_def"]["in_channels"]
+    assert train["network_def"]["out_channels"] == "$len(@labels)"
+    assert metadata["version"] in metadata["changelog"]
+
+
+@every_bundle
+def test_training_handlers_are_components_that_monai_label_can_read(bundle):
+    assert all("_target_" in handler for handler in config(bundle, "train")["train"]["handlers"])
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=NAMES[:-1])
+def test_lint_finds_nothing_in_a_shipped_bundle(bundle):
+    assert [str(finding) for finding in lint(bundle)] == []
+
+
+@pytest.mark.parametrize("bundle", BUNDLES, ids=NAMES[:-1])
+def test_shipped_weights_are_small(bundle):
+    assert 0 < (bundle / "models" / "model.pt").stat().st_size <= 20_000_000

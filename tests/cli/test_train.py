@@ -1,0 +1,85 @@
+import nibabel as nib
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from medseg.bundle.verbs import config_files, read_config, with_overrides
+from medseg.cli.app import app, main
+from medseg.cli.demo import DEMO_BUNDLE
+from medseg.cli.overrides import parse_overrides
+from medseg.errors import OverrideError
+
+
+def told(capsys):
+    return capsys.readouterr().err.strip()
+
+
+def test_a_misspelt_override_is_one_line_with_the_nearest_name(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--epohcs=1"])
+    assert stop.value.code == 2
+    message = told(capsys)
+    assert "--epohcs" in message
+    assert "--max_epochs" in message
+    assert "\n" not in message
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_missing_data_folder_is_told_before_anything_is_written(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path / "none"), "-o", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert str(tmp_path / "none") in told(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_with_work_in_it_is_not_overwritten(capsys, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / "mine.txt").write_text("work")
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "--overwrite" in told(capsys)
+    assert (tmp_path / "out" / "mine.txt").read_text() == "work"
+    assert not (tmp_path / "out" / "configs").exists()
+
+
+def test_show_config_prints_the_merged_values_with_overrides_in_place():
+    arguments = [
+        "show-config",
+        str(DEMO_BUNDLE),
+        "train",
+        "--max_epochs",
+        "3",
+        "--train#dataloader#num_workers=2",
+    ]
+    shown = yaml.safe_load(CliRunner().invoke(app, arguments).stdout)
+    assert shown["max_epochs"] == 3
+    assert shown["train"]["dataloader"]["num_workers"] == 2
+    assert shown["labels"] == {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 3}
+
+
+def test_overrides_reach_into_lists_and_leave_the_original_alone():
+    config = read_config(config_files(DEMO_BUNDLE, "train"))
+    changed = with_overrides(config, {"network_def#channels#0": 7, "augmentation::transforms::0::prob": 0.5})
+    assert changed["network_def"]["channels"] == [7, 32, 64]
+    assert changed["augmentation"]["transforms"][0]["prob"] == 0.5
+    assert config["network_def"]["channels"] == [16, 32, 64]
+
+
+def test_an_override_without_a_value_is_refused():
+    with pytest.raises(OverrideError, match="--id value"):
+        parse_overrides(["--max_epochs"])
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+def test_demo_trains_predicts_and_scores(tmp_path):
+    ended = CliRunner().invoke(app, ["demo", "-o", str(tmp_path / "demo"), "--max-epochs", "1"])
+    assert ended.exit_code == 0, ended.output
+    assert "synthetic" in ended.output
+    predictions = sorted((tmp_path / "demo" / "predictions").glob("*.nii.gz"))
+    assert len(predictions) >= 2
+    assert nib.load(predictions[0]).get_data_dtype() == "uint8"
+    assert (tmp_path / "demo" / "report" / "cases.csv").is_file()
+    assert (tmp_path / "demo" / "bundle" / "models" / "model.pt").is_file()

@@ -139,12 +139,10 @@ class _Bar:
 
 
 def _write_page(output: Path) -> None:
-    """``report.html``, by the room that makes it."""
-    from medseg import report
+    """``report.html``, with pictures of the worst cases."""
+    from medseg.evaluation.page import write_report
 
-    write = getattr(report, "write_report", None)
-    if write is not None:
-        write(output)
+    write_report(output)
 
 
 def _show(found: Evaluation, output: Path) -> None:

@@ -156,10 +156,11 @@ def bland_altman(reference_ml: Floats, prediction_ml: Floats, failed: NDArray[np
     levels = np.array([bias - reach, bias, bias + reach])
     x = nice_axis([mean[shown]], 52, 310)
     y = nice_axis([known, levels[np.isfinite(levels)], np.zeros(1)], 190, 14)
-    texts = (f"−1.96 SD {levels[0]:+.2f} ml", f"bias {bias:+.2f} ml", f"+1.96 SD {levels[2]:+.2f} ml")
+    names = ("−1.96 SD", "bias", "+1.96 SD")
+    texts = [_minus(f"{v:+.2f}") for v in levels]
     lines = [
-        Line(float(y.place(np.array([v]))[0]), t)
-        for v, t in zip(levels, texts, strict=True)
+        Line(float(y.place(np.array([v]))[0]), f"{name} {text} ml")
+        for v, name, text in zip(levels, names, texts, strict=True)
         if np.isfinite(v)
     ]
     return Scatter(320, 226, x, y, _split(x.place(mean), y.place(difference), shown, failed), tuple(lines))
@@ -174,7 +175,7 @@ def nice_axis(columns: Sequence[Floats], start: float, end: float, n_ticks: int 
         low, high = low - max(abs(low), 1.0) * 0.05, high + max(abs(high), 1.0) * 0.05
     step = _round_step((high - low) / n_ticks)
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
-    digits = max(0, -math.floor(math.log10(step) + 1e-9))
+    digits = next(d for d in range(20) if abs(round(step, d) - step) < 1e-6 * step)
     low, high = first * step, last * step
     scale = (end - start) / (high - low)
     marks = [step * number for number in range(first, last + 1)]
@@ -233,4 +234,4 @@ def _round_step(step: float) -> float:
 
 def _minus(text: str) -> str:
     """A number with a true minus sign, and no sign on zero."""
-    return text.replace("-", "−") if float(text) else text.lstrip("-")
+    return text.replace("-", "−") if float(text) else text.lstrip("-+")

@@ -13,11 +13,13 @@ from medseg.errors import OutputError
 from medseg.report import figures
 from medseg.report.lesions import lesion_rows
 from medseg.report.overview import Group, groups, heading, overview
-from medseg.report.page import asset, number, render
+from medseg.report.page import asset, niivue, number, render
+from medseg.report.pictures import Pictures
 from medseg.report.reading import read_scores
 from medseg.report.scores import FAILURES, Metric, Scores
 from medseg.report.table import case_table
 from medseg.report.vocabulary import STATUS, leading
+from medseg.report.volumes import viewer_data
 
 PAGE_NAME = "report.html"
 
@@ -35,7 +37,16 @@ def write_report(out_dir: Path, *, title: str = "", synthetic: bool | None = Non
         OutputError: the page cannot be written.
     """
     scores = read_scores(out_dir, title=title, synthetic=synthetic)
-    return save_page(report_page(scores), out_dir / PAGE_NAME)
+    return write_page(scores, out_dir)
+
+
+def write_page(scores: Scores, out_dir: Path, pictures: Pictures | None = None) -> Path:
+    """The path of ``report.html``, written from a table and the pictures of its worst cases.
+
+    Raises:
+        OutputError: the page cannot be written.
+    """
+    return save_page(report_page(scores, pictures), out_dir / PAGE_NAME)
 
 
 def save_page(text: str, path: Path) -> Path:
@@ -53,8 +64,13 @@ def save_page(text: str, path: Path) -> Path:
     return path
 
 
-def report_page(scores: Scores) -> str:
-    """The page as HTML."""
+def report_page(scores: Scores, pictures: Pictures | None = None) -> str:
+    """The page as HTML; the viewer and its volumes are in it where there are pictures with volumes."""
+    worst = pictures or Pictures()
+    scripts, data = [asset("report.js")], {}
+    if worst.volumes:
+        scripts += [niivue(), asset("viewer.js")]
+        data["viewer-data"] = viewer_data(worst.volumes, scores.structures)
     present = [{m for s, m in scores.values if s == structure} for structure in scores.structures]
     chosen = leading(scores.metrics, present)
     rest = [metric for metric in scores.metrics if metric not in chosen]
@@ -63,8 +79,8 @@ def report_page(scores: Scores) -> str:
     return render(
         "report.html.j2",
         f"{scores.title} – medseg report",
-        scripts=[asset("report.js")],
-        data={"table-data": table.data},
+        scripts=scripts,
+        data={"table-data": table.data, **data},
         scores=scores,
         overview=overview(scores),
         leading=[heading(metric) for metric in chosen],
@@ -73,9 +89,10 @@ def report_page(scores: Scores) -> str:
         strips=_strips(scores, chosen, leading_rows),
         scatters=_scatters(scores),
         blands=_blands(scores),
-        pictures=[],
-        volumes=[],
-        orientation="",
+        pictures=worst.cards,
+        picture_notes=worst.notes,
+        volumes=worst.volumes,
+        orientation=worst.orientation,
         lesion_rows=lesion_rows(scores.lesions),
         statuses=[(key, text) for key, text in STATUS.items() if key and key != "scored"],
         table=table,

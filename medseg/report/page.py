@@ -8,6 +8,7 @@ even if an escape were missed.
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ from medseg import __version__
 from medseg.report.statistics import Interval
 
 _TEMPLATES = Path(__file__).with_name("templates")
+_VIEWER = Path(__file__).with_name("viewer")
 
 
 def render(
@@ -64,6 +66,11 @@ def policy(style: str, scripts: Sequence[str]) -> str:
 def asset(name: str) -> str:
     """The text of a file under ``templates/``."""
     return (_TEMPLATES / name).read_text(encoding="utf-8")
+
+
+def niivue() -> str:
+    """The viewer's program, unchanged from its package; ``viewer/README.md`` tells where it came from."""
+    return gzip.decompress((_VIEWER / "niivue-0.69.0.umd.js.gz").read_bytes()).decode("utf-8")
 
 
 def number(value: float, digits: int) -> str:

@@ -14,11 +14,10 @@ from medseg.arrays import Mask, Spacing
 from medseg.errors import GeometryError, LabelError
 from medseg.labels import Structure
 from medseg.labels import structures as structures_of
-from medseg.metrics import kdtree
 from medseg.metrics.coding import MAX_STRUCTURES, Coded, code_channels, code_labels, same_width
 from medseg.metrics.definitions import Definition, definition
 from medseg.metrics.measures import Agreement, Measure
-from medseg.metrics.scores import CaseScore, Grid, overall_scores, structure_score
+from medseg.metrics.scores import CaseScore, Grid, StructureScore, overall_scores, structure_score
 
 Tolerances = Mapping[str, Sequence[float]] | Sequence[float]
 Engine = Literal["numba", "scipy"]
@@ -164,7 +163,7 @@ def score_coded(
     spacing = tuple(spacing_mm) if how.spacing_mm is None else (how.spacing_mm,) * len(shape)
     kept, flags = _kept_axes(shape, how)
     grid = Grid(shape, spacing)
-    scores = []
+    scores: list[StructureScore] = []
     agreement: Agreement | None = None
     for prediction, reference, names in blocks:
         tolerances = [method.tolerances_of(name, spacing) for name in names]
@@ -175,7 +174,7 @@ def score_coded(
             tuple(spacing[a] for a in kept),
             voxels=how.needs_distances and how.surface == "voxels",
             elements=how.needs_distances and (how.surface == "elements" or how.has("nsd_surfel")),
-            ignored=None if ignored is None else ignored.reshape([shape[a] for a in kept], order="A"),
+            ignored=None if ignored is None else ignored.squeeze(_dropped(len(shape), kept)),
         )
         scores += _scores(names, measures, tolerances, how, grid)
     return CaseScore(tuple(scores), overall_scores(scores, agreement if len(blocks) == 1 else None), flags)
@@ -198,7 +197,7 @@ def _scores(
     tolerances: Sequence[tuple[float, ...]],
     how: Definition,
     grid: Grid,
-) -> list[Any]:
+) -> list[StructureScore]:
     return [
         structure_score(name, measure, how, grid, tolerance)
         for name, measure, tolerance in zip(names, measures, tolerances, strict=True)
@@ -207,8 +206,12 @@ def _scores(
 
 def _engine(name: Engine) -> ModuleType:
     if name == "scipy":
+        from medseg.metrics import kdtree
+
         return kdtree
-    return kdtree
+    from medseg.metrics import fast
+
+    return fast
 
 
 def _kept_axes(shape: tuple[int, ...], how: Definition) -> tuple[tuple[int, ...], tuple[str, ...]]:
@@ -222,8 +225,11 @@ def _kept_axes(shape: tuple[int, ...], how: Definition) -> tuple[tuple[int, ...]
 
 
 def _squeezed(coded: Coded, kept: tuple[int, ...]) -> Coded:
-    dropped = tuple(a for a in range(coded.codes.ndim) if a not in kept)
-    return Coded(coded.codes.squeeze(dropped), coded.values, coded.bits) if dropped else coded
+    return Coded(coded.codes.squeeze(_dropped(coded.codes.ndim, kept)), coded.values, coded.bits)
+
+
+def _dropped(n_axes: int, kept: tuple[int, ...]) -> tuple[int, ...]:
+    return tuple(a for a in range(n_axes) if a not in kept)
 
 
 def _one_grid(prediction: tuple[int, ...], reference: tuple[int, ...], spacing_mm: Spacing) -> None:

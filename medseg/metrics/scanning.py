@@ -1,0 +1,236 @@
+"""Compiled passes over two label maps: counts of all structures and their surfaces, every voxel read once.
+
+A surface point is one number: its place on the grid counted row by row. Blocks of 64 background voxels are
+passed over, and only voxels whose neighbours differ are looked at closely.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from numba import njit
+
+_BLOCK = 64
+
+
+@njit(cache=True, nogil=True)
+def _grown(array: Any) -> Any:
+    larger = np.empty(2 * len(array), array.dtype)
+    larger[: len(array)] = array
+    return larger
+
+
+@njit(cache=True, nogil=True)
+def _outer_bits(codes: Any, bits: Any, i: int, j: int, k: int, deep: bool) -> Any:
+    """The structures for which a voxel is surface: its own without those that all face neighbours share."""
+    n0, n1, n2 = codes.shape
+    code = codes[i, j, k]
+    own = bits[code]
+    if own == 0:
+        return own
+    inside = 0 < j < n1 - 1 and 0 < k < n2 - 1 and (not deep or 0 < i < n0 - 1)
+    if not inside:
+        shared = own
+        shared = shared & (bits[codes[i, j, k - 1]] if k > 0 else np.uint64(0))
+        shared = shared & (bits[codes[i, j, k + 1]] if k < n2 - 1 else np.uint64(0))
+        shared = shared & (bits[codes[i, j - 1, k]] if j > 0 else np.uint64(0))
+        shared = shared & (bits[codes[i, j + 1, k]] if j < n1 - 1 else np.uint64(0))
+        if deep:
+            shared = shared & (bits[codes[i - 1, j, k]] if i > 0 else np.uint64(0))
+            shared = shared & (bits[codes[i + 1, j, k]] if i < n0 - 1 else np.uint64(0))
+        return own & ~shared
+    a, b, c, d = codes[i, j, k - 1], codes[i, j, k + 1], codes[i, j - 1, k], codes[i, j + 1, k]
+    if a == code and b == code and c == code and d == code:
+        if not deep:
+            return np.uint64(0)
+        shared = bits[codes[i - 1, j, k]] & bits[codes[i + 1, j, k]]
+        return own & ~shared
+    shared = bits[a] & bits[b] & bits[c] & bits[d]
+    if deep:
+        shared = shared & bits[codes[i - 1, j, k]] & bits[codes[i + 1, j, k]]
+    return own & ~shared
+
+
+@njit(cache=True, nogil=True)
+def _touches(ignored: Any, i: int, j: int, k: int, deep: bool) -> bool:
+    n0, n1, n2 = ignored.shape
+    return (
+        ignored[i, j, k]
+        or (k > 0 and ignored[i, j, k - 1])
+        or (k < n2 - 1 and ignored[i, j, k + 1])
+        or (j > 0 and ignored[i, j - 1, k])
+        or (j < n1 - 1 and ignored[i, j + 1, k])
+        or (deep and i > 0 and ignored[i - 1, j, k])
+        or (deep and i < n0 - 1 and ignored[i + 1, j, k])
+    )
+
+
+@njit(cache=True, nogil=True)
+def _block_is_empty(codes: Any, i: int, j: int, start: int, stop: int) -> bool:
+    seen = codes.dtype.type(0)
+    for k in range(start, stop):
+        seen |= codes[i, j, k]
+    return seen == 0
+
+
+@njit(cache=True, nogil=True)
+def count_classes(
+    prediction: Any, reference: Any, classes_p: Any, classes_r: Any, n_classes: int, ignored: Any
+) -> Any:
+    """Voxels per pair of classes, and the sums of their coordinates per class, both for (prediction, reference).
+
+    Args:
+        prediction: codes, C-contiguous, shape (n0, n1, n2).
+        reference: codes of the same type and shape.
+        classes_p: class of each code of the prediction; 0 is the class of code 0.
+        classes_r: the same for the reference.
+        n_classes: how many classes there are.
+        ignored: voxels that do not count, the same shape, or of shape (0, 0, 0).
+
+    Returns:
+        Joint counts (classes, classes), without the voxels of code 0 in both; coordinate sums
+        (2, classes, 3); the first and last column with a code in each row (2, 2, n0, n1), -1 where none.
+    """
+    n0, n1, n2 = prediction.shape
+    joint = np.zeros((n_classes, n_classes), np.int64)
+    sums = np.zeros((2, n_classes, 3), np.int64)
+    in_row = np.zeros((2, n_classes), np.int64)
+    spans = np.full((2, 2, n0, n1), -1, np.int32)
+    for i in range(n0):
+        for j in range(n1):
+            in_row[:] = 0
+            for start in range(0, n2, _BLOCK):
+                stop = min(start + _BLOCK, n2)
+                p_empty = _block_is_empty(prediction, i, j, start, stop)
+                r_empty = _block_is_empty(reference, i, j, start, stop)
+                if not p_empty:
+                    if spans[0, 0, i, j] < 0:
+                        spans[0, 0, i, j] = start
+                    spans[0, 1, i, j] = stop - 1
+                if not r_empty:
+                    if spans[1, 0, i, j] < 0:
+                        spans[1, 0, i, j] = start
+                    spans[1, 1, i, j] = stop - 1
+                if p_empty and r_empty:
+                    continue
+                for k in range(start, stop):
+                    a, b = prediction[i, j, k], reference[i, j, k]
+                    if a == 0 and b == 0:
+                        continue
+                    if ignored.size and ignored[i, j, k]:
+                        continue
+                    ca, cb = classes_p[a], classes_r[b]
+                    joint[ca, cb] += 1
+                    in_row[0, ca] += 1
+                    in_row[1, cb] += 1
+                    sums[0, ca, 2] += k
+                    sums[1, cb, 2] += k
+            if spans[0, 0, i, j] >= 0 or spans[1, 0, i, j] >= 0:
+                for side in range(2):
+                    for c in range(n_classes):
+                        sums[side, c, 0] += i * in_row[side, c]
+                        sums[side, c, 1] += j * in_row[side, c]
+    return joint, sums, spans
+
+
+@njit(cache=True, nogil=True)
+def surface_voxels(codes: Any, bits: Any, spans: Any, deep: bool, ignored: Any) -> Any:
+    """Every boundary voxel in row order: its place, its structures, and whether it touches an ignored voxel.
+
+    Args:
+        codes: C-contiguous, shape (n0, n1, n2).
+        bits: the structures of each code.
+        spans: first and last column to look at in each row, shape (2, n0, n1).
+        deep: whether the first axis has neighbours; off for one slice.
+        ignored: as in `count_classes`.
+    """
+    n0, n1, n2 = codes.shape
+    places, found, barred = np.empty(1024, np.int64), np.empty(1024, np.uint64), np.empty(1024, np.bool_)
+    n = 0
+    for i in range(n0):
+        for j in range(n1):
+            if spans[0, i, j] < 0:
+                continue
+            for k in range(spans[0, i, j], spans[1, i, j] + 1):
+                outer = _outer_bits(codes, bits, i, j, k, deep)
+                if outer:
+                    if n == len(places):
+                        places, found, barred = _grown(places), _grown(found), _grown(barred)
+                    places[n] = (np.int64(i) * n1 + j) * n2 + k
+                    found[n] = outer
+                    barred[n] = ignored.size > 0 and _touches(ignored, i, j, k, deep)
+                    n += 1
+    return places[:n], found[:n], barred[:n]
+
+
+@njit(cache=True, nogil=True)
+def element_corners(codes: Any, bits: Any, spans: Any, deep: bool, weights: Any) -> Any:
+    """Every corner between voxels that differ: its place on the corners' grid, a structure, and its code.
+
+    Args:
+        codes: C-contiguous, shape (n0, n1, n2).
+        bits: the structures of each code.
+        spans: as in `surface_voxels`.
+        deep: off for one slice, whose corners have four voxels around them.
+        weights: what each neighbour adds to a code, shape (2, 2, 2), last index along the row.
+    """
+    n0, n1, n2 = codes.shape
+    places, owners, elements = np.empty(1024, np.int64), np.empty(1024, np.uint8), np.empty(1024, np.uint8)
+    n = 0
+    none = np.uint64(0)
+    before, after = np.zeros((2, 2), np.uint64), np.zeros((2, 2), np.uint64)
+    for i in range(n0 + 1 if deep else 1):
+        for j in range(n1 + 1):
+            low, high = n2, -1
+            for a in range(2):
+                for b in range(2):
+                    ii, jj = (i - 1 + a if deep else 0), j - 1 + b
+                    if 0 <= ii < n0 and 0 <= jj < n1 and spans[0, ii, jj] >= 0:
+                        low, high = min(low, spans[0, ii, jj]), max(high, spans[1, ii, jj])
+            if high < 0:
+                continue
+            before[:] = none
+            for k in range(low, high + 2):
+                union, shared = none, ~none
+                for a in range(2):
+                    for b in range(2):
+                        ii, jj = (i - 1 + a if deep else 0), j - 1 + b
+                        if 0 <= ii < n0 and 0 <= jj < n1 and k < n2:
+                            after[a, b] = bits[codes[ii, jj, k]]
+                        else:
+                            after[a, b] = none
+                        union |= after[a, b] | before[a, b]
+                        shared &= after[a, b] & before[a, b]
+                border = union & ~shared
+                s = 0
+                while border:
+                    if border & np.uint64(1):
+                        code = 0
+                        for a in range(2):
+                            for b in range(2):
+                                code += weights[a, b, 0] * np.int64(
+                                    (before[a, b] >> np.uint64(s)) & np.uint64(1)
+                                )
+                                code += weights[a, b, 1] * np.int64(
+                                    (after[a, b] >> np.uint64(s)) & np.uint64(1)
+                                )
+                        if n == len(places):
+                            places, owners, elements = _grown(places), _grown(owners), _grown(elements)
+                        places[n] = (np.int64(i) * (n1 + 1) + j) * (n2 + 1) + k
+                        owners[n] = s
+                        elements[n] = code
+                        n += 1
+                    border >>= np.uint64(1)
+                    s += 1
+                before[:] = after
+    return places[:n], owners[:n], elements[:n]
+
+
+def classes_of(
+    *tables: npt.NDArray[np.uint64],
+) -> tuple[npt.NDArray[np.uint64], list[npt.NDArray[np.uint16]]]:
+    """The distinct sets of structures in the tables, the empty one first, and each table as their numbers."""
+    patterns = np.unique(np.concatenate([np.zeros(1, np.uint64), *tables]))
+    return patterns, [np.searchsorted(patterns, table).astype(np.uint16) for table in tables]

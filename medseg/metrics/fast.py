@@ -39,13 +39,13 @@ def measure_all(
         ignored: voxels that count for nothing, or None.
     """
     pair = _Pair(prediction, reference, spacing_mm, ignored)
-    joint, sums, spans = pair.count()
+    joint, sums, spans, n_unnamed = pair.count()
     surfaces = pair.voxel_distances(joint, n_structures, spans) if voxels else [None] * n_structures
     pieces = pair.element_distances(joint, n_structures, spans) if elements else [None] * n_structures
     found = [_measure(pair, s, joint, sums, surfaces[s], pieces[s]) for s in range(n_structures)]
     n = int(joint.sum())
     shares = joint.sum(1) / max(n, 1), joint.sum(0) / max(n, 1)
-    return found, Agreement(n, int(np.trace(joint)), float(shares[0] @ shares[1]))
+    return found, Agreement(n, int(np.trace(joint)), float(shares[0] @ shares[1]), n_unnamed)
 
 
 class _Pair:
@@ -66,13 +66,23 @@ class _Pair:
         self.ignored = np.zeros((0, 0, 0), np.bool_) if ignored is None else _three_axes(ignored, flip)
         self.patterns, self.classes = classes_of(*self.bits)
 
-    def count(self) -> tuple[npt.NDArray[np.int64], ...]:
-        """Joint counts of classes, sums of coordinates and the columns in use."""
-        joint, sums, spans = count_classes(*self.codes, *self.classes, len(self.patterns), self.ignored)
+    def count(self) -> tuple[Any, Any, Any, tuple[int, int]]:
+        """Joint counts of classes, sums of coordinates, columns in use, and voxels that no structure names."""
+        n = len(self.patterns)
+        # A class of their own for labels that nobody named; they count as background below.
+        named = []
+        for bits, classes in zip(self.bits, self.classes, strict=True):
+            unnamed = (bits == 0) & (np.arange(len(bits)) != 0)
+            named.append(np.where(unnamed, n, classes).astype(np.uint16))
+        joint, sums, spans = count_classes(*self.codes, *named, n + 1, self.ignored)
+        n_unnamed = int(joint[n].sum()), int(joint[:, n].sum())
+        joint[0] += joint[n]
+        joint[:, 0] += joint[:, n]
+        joint, sums = joint[:n, :n], sums[:, :n]
         n_counted = self.codes[0].size - int(np.count_nonzero(self.ignored))
         # What was passed over has code 0 in both.
         joint[self.classes[0][0], self.classes[1][0]] += n_counted - int(joint.sum())
-        return joint, sums, spans
+        return joint, sums, spans, n_unnamed
 
     def voxel_distances(
         self, joint: npt.NDArray[np.int64], n_structures: int, spans: npt.NDArray[np.int64]

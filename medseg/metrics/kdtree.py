@@ -153,6 +153,12 @@ def _agreement(prediction: Coded, reference: Coded, ignored: Mask | None) -> Agr
     for coded in (prediction, reference):
         one = np.searchsorted(patterns, coded.bits)[coded.codes]
         classes.append(one.ravel() if ignored is None else one[~ignored])
+    counted = slice(None) if ignored is None else ~ignored
+    n_unnamed = [
+        int(np.count_nonzero((c.codes[counted] != 0) & (c.bits[c.codes[counted]] == 0)))
+        for c in (prediction, reference)
+    ]
     n = len(classes[0])
     marginals = [np.bincount(c, minlength=len(patterns)) / max(n, 1) for c in classes]
-    return Agreement(n, int(np.count_nonzero(classes[0] == classes[1])), float(marginals[0] @ marginals[1]))
+    n_equal = int(np.count_nonzero(classes[0] == classes[1]))
+    return Agreement(n, n_equal, float(marginals[0] @ marginals[1]), (n_unnamed[0], n_unnamed[1]))

@@ -71,11 +71,13 @@ class Agreement:
         n_voxels: voxels that count.
         n_equal: voxels of the same class.
         by_chance: share of voxels that would be equal by chance (Cohen 1960): sum of products of marginals.
+        n_unnamed: voxels of (prediction, reference) with a label that belongs to no structure.
     """
 
     n_voxels: int
     n_equal: int
     by_chance: float
+    n_unnamed: tuple[int, int]
 
     @property
     def accuracy(self) -> float:

@@ -103,10 +103,7 @@ def score(
     method = Method(definition(how) if isinstance(how, str) else how, tolerances_mm, engine)
     ignored = None if ignore_label is None else reference == ignore_label
     declared = {n for s in wanted for n in s.numbers} | {0, *([] if ignore_label is None else [ignore_label])}
-    unknown = {
-        "prediction": unknown_labels(prediction, declared),
-        "reference": unknown_labels(reference, declared),
-    }
+    given = prediction, reference
     if ignored is not None and method.how.ignore == "zero":
         prediction, reference = (np.where(ignored, a.dtype.type(0), a) for a in (prediction, reference))
         ignored = None
@@ -115,7 +112,11 @@ def score(
         part = wanted[i : i + MAX_STRUCTURES]
         coded = same_width(code_labels(prediction, part), code_labels(reference, part))
         blocks.append((*coded, tuple(s.name for s in part)))
-    found = score_coded(blocks, spacing_mm, method, ignored)
+    found, n_unnamed = score_coded(blocks, spacing_mm, method, ignored)
+    unknown = {
+        name: unknown_labels(array, declared) if n else {}
+        for name, array, n in zip(("prediction", "reference"), given, n_unnamed, strict=True)
+    }
     return CaseScore(found.structures, found.overall, found.flags, unknown)
 
 
@@ -149,7 +150,7 @@ def score_channels(
         part = slice(i, i + _CHANNELS_PER_BLOCK)
         coded = same_width(code_channels(prediction[part]), code_channels(reference[part]))
         blocks.append((*coded, tuple(names[part])))
-    return score_coded(blocks, spacing_mm, method, None)
+    return score_coded(blocks, spacing_mm, method, None)[0]
 
 
 def score_coded(
@@ -157,14 +158,14 @@ def score_coded(
     spacing_mm: Spacing,
     method: Method,
     ignored: Mask | None,
-) -> CaseScore:
-    """The scores of coded pairs, each with the names of its bits; all on one grid."""
+) -> tuple[CaseScore, tuple[int, int]]:
+    """The scores of coded pairs, each with the names of its bits, and how many voxels no structure names."""
     how, shape = method.how, blocks[0][1].codes.shape
     spacing = tuple(spacing_mm) if how.spacing_mm is None else (how.spacing_mm,) * len(shape)
     kept, flags = _kept_axes(shape, how)
     grid = Grid(shape, spacing)
     scores: list[StructureScore] = []
-    agreement: Agreement | None = None
+    agreements: list[Agreement] = []
     for prediction, reference, names in blocks:
         tolerances = [method.tolerances_of(name, spacing) for name in names]
         measures, agreement = _engine(method.engine).measure_all(
@@ -176,8 +177,11 @@ def score_coded(
             elements=how.needs_distances and (how.surface == "elements" or how.has("nsd_surfel")),
             ignored=None if ignored is None else ignored.squeeze(_dropped(len(shape), kept)),
         )
+        agreements.append(agreement)
         scores += _scores(names, measures, tolerances, how, grid)
-    return CaseScore(tuple(scores), overall_scores(scores, agreement if len(blocks) == 1 else None), flags)
+    overall = overall_scores(scores, agreements[0] if len(agreements) == 1 else None)
+    n_unnamed = max(a.n_unnamed[0] for a in agreements), max(a.n_unnamed[1] for a in agreements)
+    return CaseScore(tuple(scores), overall, flags), n_unnamed
 
 
 def unknown_labels(label_map: npt.NDArray[np.integer[Any]], declared: set[int]) -> dict[int, int]:

@@ -47,7 +47,10 @@ def nearest(
     steps = np.asarray(spacing_mm, np.float64)
     offsets, reach = _near_offsets(grid, spacing_mm)
     boxes = _boxes(starts, columns, size)
-    return _search(queries, np.asarray(grid), starts, columns, low, size, steps, *offsets, reach, boxes)
+    words = _row_bits(starts, columns, int(columns.min()))
+    return _search(
+        queries, np.asarray(grid), starts, columns, low, size, steps, *offsets, reach, boxes, words
+    )
 
 
 def _near_offsets(grid: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> Any:
@@ -82,6 +85,17 @@ def _boxes(starts: Any, columns: Any, size: Any) -> Any:
                 boxes[n] = (i0, i1, j0, j1, k0, k1)
                 n += 1
     return boxes[:n]
+
+
+@njit(cache=True, nogil=True)
+def _row_bits(starts: Any, columns: Any, first: int) -> Any:
+    """Each row as bits from the column `first` on, between two empty words, shape (rows, words)."""
+    words = np.zeros((len(starts) - 1, (columns.max() - first) // 64 + 3), np.uint64)
+    for row in range(len(starts) - 1):
+        for at in range(starts[row], starts[row + 1]):
+            place = columns[at] - first + 64
+            words[row, place >> 6] |= np.uint64(1) << np.uint64(place & 63)
+    return words
 
 
 @njit(cache=True, nogil=True)
@@ -127,7 +141,12 @@ def _search(
     squared: Any,
     reach: float,
     boxes: Any,
+    words: Any,
 ) -> Any:
+    k_low = boxes[:, 4].min()
+    one, last_window = np.uint64(1), 64 * (words.shape[1] - 1)
+    # Where the best answer is nearer than this, a row is asked by its 64 bits around the query.
+    near = (31 * steps[2]) ** 2
     distances = np.empty(len(queries), np.float64)
     # The answer of the previous query; at first any target.
     t_i, t_j, t_k = np.int64(boxes[0, 0]), np.int64(boxes[0, 2]), np.int64(boxes[0, 4])
@@ -147,8 +166,11 @@ def _search(
         best = ((i - t_i) * s0) ** 2 + ((j - t_j) * s1) ** 2 + ((k - t_k) * s2) ** 2
         away = (_outside(0, size[0] - 1, i) * s0) ** 2 + (_outside(0, size[1] - 1, j) * s1) ** 2
         settled = False
+        window = k - k_low + 32
+        beside = 0 <= window < last_window
+        word, shift = window >> 6, np.uint64(window & 63)
+        mask, masked = np.uint64(0), np.inf
         if away <= reach:
-            settled = best <= reach
             for o in range(len(squared)):
                 if squared[o] >= best:
                     settled = True
@@ -157,6 +179,15 @@ def _search(
                 if a < 0 or a >= size[0] or b < 0 or b >= size[1]:
                     continue
                 row = a * size[1] + b
+                if beside and best < near:
+                    if best != masked:
+                        # Columns that could be nearer than the best answer so far.
+                        masked, w = best, np.uint64(np.sqrt(best) / s2)
+                        mask = ((one << (w + w + one)) - one) << (np.uint64(32) - w)
+                    bits = words[row, word] >> shift
+                    bits |= (words[row, word + 1] << one) << (np.uint64(63) - shift)
+                    if bits & mask == 0:
+                        continue
                 start, stop = starts[row], starts[row + 1]
                 if start == stop:
                     continue

@@ -67,7 +67,7 @@ class _Pair:
         self.patterns, self.classes = classes_of(*self.bits)
 
     def count(self) -> tuple[Any, Any, Any, tuple[int, int]]:
-        """Joint counts of classes, sums of coordinates, columns in use, and voxels that no structure names."""
+        """Joint counts of classes, sums of coordinates, columns in use, and voxels without a structure."""
         n = len(self.patterns)
         # A class of their own for labels that nobody named; they count as background below.
         named = []

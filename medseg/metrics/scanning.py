@@ -76,7 +76,7 @@ def _widen(spans: Any, side: int, i: int, j: int, k: int) -> None:
 def count_classes(
     prediction: Any, reference: Any, classes_p: Any, classes_r: Any, n_classes: int, ignored: Any
 ) -> Any:
-    """Voxels per pair of classes, and the sums of their coordinates per class, both for (prediction, reference).
+    """Voxels per pair of classes, and the sums of their coordinates per class.
 
     Args:
         prediction: codes, C-contiguous, shape (n0, n1, n2).
@@ -135,7 +135,7 @@ def count_classes(
 
 @njit(cache=True, nogil=True)
 def _differs(row: Any, above: Any, below: Any, out: Any) -> None:
-    """Non-zero where a voxel differs from a neighbour in its row or in two rows beside it; the ends always."""
+    """Non-zero where a voxel differs from a neighbour in its row or two rows beside it; the ends always."""
     n = len(row)
     for k in range(1, n - 1):
         out[k] = (row[k] ^ row[k - 1]) | (row[k] ^ row[k + 1]) | (row[k] ^ above[k]) | (row[k] ^ below[k])

@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -19,8 +20,18 @@ if TYPE_CHECKING:
 SOME_FAILED = 3
 
 
+class Engine(str, Enum):
+    """Who brings scores back to the scan."""
+
+    auto = "auto"
+    stream = "stream"
+    stock = "stock"
+
+
 def predict(
-    bundle: Annotated[Path, typer.Argument(help="Folder of a MONAI bundle.")],
+    bundles: Annotated[
+        list[Path], typer.Argument(help="Folder of a MONAI bundle; several of one kind are averaged.")
+    ],
     inputs: Annotated[
         list[str],
         typer.Option("-i", "--input", help="A scan, a folder or a quoted pattern; may be repeated."),
@@ -30,18 +41,25 @@ def predict(
     device: Annotated[
         str | None, typer.Option(help="cpu, cuda, cuda:1, mps; the bundle's own if left out.")
     ] = None,
+    engine: Annotated[
+        Engine,
+        typer.Option(help="stream: medseg's own; stock: the bundle's inferer and Invertd as they are."),
+    ] = Engine.auto,
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 
     A label map that exists is kept. A scan that can't be done is told, the others go on; exit code 3.
     """
-    from medseg.bundle.predicting import inference_config, load_predictor
+    from medseg.bundle.predicting import inference_config, load_ensemble
     from medseg.inference.cases import find_cases
     from medseg.inference.cohort import predict_cases
 
-    inference_config(bundle)
+    for bundle in bundles:
+        inference_config(bundle)
     cases = find_cases(inputs, output)
-    predictor = load_predictor(bundle, device=device)
+    predictor = load_ensemble(bundles, device=device, engine=engine.value)
+    if predictor.why_stock:
+        sys.stderr.write(f"medseg: the bundle's own post-processing is used: {predictor.why_stock}\n")
     outcomes = predict_cases(
         cases, lambda case: predictor.predict(case, overwrite=overwrite), overwrite=overwrite
     )

@@ -18,7 +18,7 @@ from medseg.arrays import Affine
 from medseg.errors import GeometryError
 
 # A coordinate this near to a whole number is one: affines come back from float64 products.
-SNAP = 1e-7
+SNAP = 1e-6
 
 
 @dataclass(frozen=True)

@@ -159,7 +159,16 @@ class LabelMapFile:
     def write(self, slices: LabelMap) -> None:
         """Append the next slices, shape (x, y, n)."""
         self.n_missing -= slices.size
-        self._out.write(np.ascontiguousarray(slices.T, dtype=self.dtype).data)
+        planes = np.ascontiguousarray(slices.T, dtype=self.dtype)
+        # Plane by plane however many come at once: equal labels are equal bytes in the compressed stream too.
+        for plane in planes.reshape(-1, *planes.shape[-2:]):
+            self._out.write(plane.data)
+
+    def skip(self, n_slices: int) -> None:
+        """Append slices of background."""
+        one = np.zeros((*self.header.get_data_shape()[:-1], 1), self.dtype)
+        for _ in range(n_slices):
+            self.write(one)
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

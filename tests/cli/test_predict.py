@@ -131,3 +131,77 @@ def test_weights_of_another_network_are_refused(scans: Path, tmp_path: Path) -> 
     other = write_bundle(tmp_path / "other", config(n_classes=5))
     shutil.copy(other / "models" / "model.pt", bundle / "models" / "model.pt")
     assert predict(bundle, "-i", scans, "-o", tmp_path / "out") == 2
+
+
+def test_the_engine_gives_the_labels_of_the_bundles_own_steps(
+    bundle: Path, scans: Path, tmp_path: Path
+) -> None:
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "stock", "--engine", "stock") == 0
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "stream", "--engine", "stream") == 0
+    for name in ("one.nii.gz", "two.nii"):
+        np.testing.assert_array_equal(
+            labels_of(tmp_path / "stream" / name), labels_of(tmp_path / "stock" / name)
+        )
+
+
+def test_regions_come_as_one_map_each_as_in_the_bundles_own_steps(scans: Path, tmp_path: Path) -> None:
+    content = config()
+    steps = content["postprocessing"]["transforms"]
+    steps[0] = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
+    steps[2] = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
+    bundle = write_bundle(tmp_path / "regions", content)
+    for engine in ("stock", "stream"):
+        assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / engine, "--engine", engine) == 0
+    assert labels_of(tmp_path / "stream" / "two.nii").shape == (12, 25, 9, 3)
+    np.testing.assert_array_equal(
+        labels_of(tmp_path / "stream" / "two.nii"), labels_of(tmp_path / "stock" / "two.nii")
+    )
+
+
+def test_steps_after_the_decision_are_the_bundles_own(scans: Path, tmp_path: Path) -> None:
+    content = config()
+    content["postprocessing"]["transforms"].insert(
+        3, {"_target_": "KeepLargestConnectedComponentd", "keys": "pred", "applied_labels": [1, 2]}
+    )
+    bundle = write_bundle(tmp_path / "largest", content)
+    for engine in ("stock", "stream"):
+        assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / engine, "--engine", engine) == 0
+    np.testing.assert_array_equal(
+        labels_of(tmp_path / "stream" / "two.nii"), labels_of(tmp_path / "stock" / "two.nii")
+    )
+
+
+def test_a_bundle_that_the_engine_does_not_know_goes_its_own_way(
+    scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    content = config()
+    steps = content["postprocessing"]["transforms"]
+    steps[1], steps[2] = steps[2], {**steps[1], "nearest_interp": True}
+    bundle = write_bundle(tmp_path / "labels_first", content)
+    assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / "out") == 0
+    assert "bundle's own post-processing is used" in capsys.readouterr().err
+    assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / "no", "--engine", "stream") == 2
+
+
+def test_two_bundles_are_averaged_and_order_does_not_matter(
+    bundle: Path, scans: Path, tmp_path: Path
+) -> None:
+    other = write_bundle(tmp_path / "other", seed=7)
+    for name, order in {
+        "ab": (bundle, other),
+        "ba": (other, bundle),
+        "a": (bundle,),
+        "aa": (bundle, bundle),
+    }.items():
+        assert predict(*order, "-i", scans / "two.nii", "-o", tmp_path / name) == 0
+    maps = {name: labels_of(tmp_path / name / "two.nii") for name in ("ab", "ba", "a", "aa")}
+    np.testing.assert_array_equal(maps["ab"], maps["ba"])
+    np.testing.assert_array_equal(maps["aa"], maps["a"])
+    assert (maps["ab"] != maps["a"]).any()
+
+
+def test_an_ensemble_of_different_tasks_is_refused(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    content = config()
+    content["inferer"]["roi_size"] = [8, 8, 8]
+    other = write_bundle(tmp_path / "other", content)
+    assert predict(bundle, other, "-i", scans, "-o", tmp_path / "out") == 2

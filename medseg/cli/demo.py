@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from medseg.data.manifest import Manifest
 
 DEMO_BUNDLE = Path(__file__).parent / "demo_bundle"
-N_CASES = 14
+N_CASES = 16
 
 
 def demo(

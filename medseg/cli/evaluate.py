@@ -164,5 +164,5 @@ def _show(found: Evaluation, output: Path) -> None:
     typer.echo(
         f"{told['n_scored']} of {told['n_cases']} cases scored, {told['n_missing_prediction']} without "
         f"prediction, {told['n_error']} failed, {told['n_unmatched_predictions']} predictions without "
-        f"reference: {output}"
+        f"reference\nreport: {output / 'report.html'}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from medseg.evaluation.inputs import Inputs
+from medseg.evaluation.page import write_report
 from medseg.evaluation.run import Evaluation, evaluate
 
 
@@ -22,4 +23,6 @@ def score_split(
         overwrite: replace an earlier evaluation.
     """
     inputs = Inputs(Path(predictions), manifest=Path(manifest), data=Path(dataset_dir), split=split)
-    return evaluate(inputs, Path(output_dir), overwrite=overwrite)
+    scores = evaluate(inputs, Path(output_dir), overwrite=overwrite)
+    write_report(Path(output_dir))
+    return scores

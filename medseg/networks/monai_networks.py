@@ -52,7 +52,7 @@ def build_monai(
     out_channels: int,
     *,
     encoder: str | None = None,
-    pretrained: str | None = None,
+    pretrained: str | bool | None = None,
     deep_supervision: bool = False,
     **options: Any,
 ) -> nn.Module:
@@ -69,7 +69,7 @@ def build_monai(
         arguments["dropout_dim"] = 2
     if deep_supervision:
         arguments |= _supervised(name)
-    if encoder is not None or pretrained is not None:
+    if encoder is not None or pretrained:
         arguments |= _encoder(name, encoder, pretrained)
     make: Callable[..., nn.Module] = getattr(nets, name)
     refuse_unknown_options(name, make, options)
@@ -88,21 +88,21 @@ def _supervised(name: str) -> Mapping[str, Any]:
     return _DEEP_SUPERVISION[name]
 
 
-def _encoder(name: str, encoder: str | None, pretrained: str | None) -> Mapping[str, Any]:
+def _encoder(name: str, encoder: str | None, pretrained: str | bool | None) -> Mapping[str, Any]:
     if name != "FlexibleUNet":
         raise MedsegError(
             f"encoder={encoder!r}, pretrained={pretrained!r} for MONAI's {name}",
             "neither: it has an encoder of its own",
             "leave them out, or choose FlexibleUNet or a network of medseg's own",
         )
-    if pretrained not in (None, "monai"):
+    if pretrained not in (None, False, True, "monai"):
         raise MedsegError(
             f"pretrained={pretrained!r} for MONAI's FlexibleUNet",
             "pretrained='monai', its own download",
             "choose unet with this encoder for weights of your own",
         )
     chosen = {} if encoder is None else {"backbone": encoder}
-    return {**chosen, "pretrained": pretrained is not None}
+    return {**chosen, "pretrained": bool(pretrained)}
 
 
 def refuse_unknown_options(name: str, make: Callable[..., Any], options: Mapping[str, Any]) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from torch import nn
 
 from medseg.errors import MedsegError
-from medseg.networks import monai_networks
+from medseg.networks import monai_networks, own
 
-NAMES: tuple[str, ...] = (*monai_networks.NAMES,)
+NAMES: tuple[str, ...] = (*own.NAMES, *monai_networks.NAMES)
 """Every name that `build` takes; lower case is medseg's own, MONAI's keep their class names."""
 
 
@@ -21,11 +21,24 @@ def build(
     out_channels: int,
     *,
     encoder: str | None = None,
-    pretrained: str | None = None,
+    pretrained: str | bool | None = None,
     deep_supervision: bool = False,
     **options: Any,
 ) -> nn.Module:
-    """The network of that name, 2D or 3D.
+    """The network of that name, 2D or 3D, giving scores (logits) per voxel.
+
+    medseg's own take any size and return (B, out_channels, *S); MONAI's are MONAI's objects.
+
+    Args:
+        encoder: what medseg's own stand on, see `medseg.networks.ENCODERS`; `unet` and `segnet` without one
+            are the papers' own, the others take resnet34. MONAI's FlexibleUNet has encoders too.
+        pretrained: ``"imagenet"`` or a file, see `pretrained.load`; ``sha256=`` beside it is checked. For
+            FlexibleUNet ``"monai"``, its own download.
+        deep_supervision: in training a stack (B, K, out_channels, *S) of K scales, as DynUNet's; MONAI's
+            own way for MONAI's networks.
+        options: the decoder's (``rates``, ``widths``, ``separable``, ``dropout`` ...), ``output_stride``,
+            ``norm`` (batch, instance, group), ``encoder_options`` (``{"width": 0.5}`` for ResNets); MONAI's
+            arguments for MONAI's.
 
     Raises:
         MedsegError: an unknown name, encoder or option, or a number of dimensions or channels that cannot be.
@@ -43,7 +56,8 @@ def build(
             "two or three dimensions and at least one channel each way",
             "correct the number",
         )
-    return monai_networks.build_monai(
+    make = own.build_own if name in own.NAMES else monai_networks.build_monai
+    return make(
         name,
         spatial_dims,
         in_channels,

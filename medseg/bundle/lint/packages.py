@@ -219,8 +219,17 @@ class Packages:
         for star in stars:
             if (found := self._imported(_absolute(star, package), name, depth, star=True)) is not None:
                 return found
-        has_getattr = re.search(r"^def __getattr__", read(file), re.MULTILINE)
-        return Definition("opaque", module, name, file) if has_getattr else None
+        return self._lazily(file, module, name, package, depth)
+
+    def _lazily(self, file: Path, module: str, name: str, package: str, depth: int) -> Definition | None:
+        """What the module's own ``__getattr__`` gives: it imports the name when asked, as far as the source tells."""
+        for statement in syntax(file).body:
+            if isinstance(statement, ast.FunctionDef) and statement.name == "__getattr__":
+                for inner in (n for n in ast.walk(statement) if isinstance(n, ast.ImportFrom)):
+                    if any((alias.asname or alias.name) == name for alias in inner.names):
+                        return self._imported(_absolute(inner, package), name, depth)
+                return Definition("opaque", module, name, file)
+        return None
 
     def _imported(self, module: str, name: str, depth: int, star: bool = False) -> Definition | None:
         found = self._submodule(module)

@@ -1,0 +1,158 @@
+"""Arguments by which an allowed class would still load code, leave the output folder or use the network."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+
+from medseg.bundle.lint.config import UNKNOWN, Config, placeholders
+from medseg.bundle.lint.expressions import dotted
+from medseg.bundle.lint.packages import Definition, Packages
+from medseg.bundle.lint.signature import signature
+from medseg.bundle.lint.source import Node
+
+OUTPUT_IDS = ("output_dir", "ckpt_dir")
+"""Ids that medseg itself sets to places below the output folder when a stranger's bundle runs."""
+
+READERS = frozenset(["nibabelreader", "itkreader", "nrrdreader", "pilreader", "pydicomreader", "numpyreader"])
+WRITERS = frozenset(["nibabelwriter", "itkwriter", "pilwriter"])
+_FOLDERS = frozenset(
+    ["output_dir", "save_dir", "log_dir", "out_dir", "cache_dir", "savepath", "output", "out"]
+)
+_OURS = frozenset(["folder", "path", "file", "report", "table"])
+_NAMES = frozenset(
+    [
+        "output_postfix",
+        "output_ext",
+        "final_filename",
+        "key_metric_filename",
+        "file_prefix",
+        "name",
+        "filename",
+        "output_format",
+    ]
+)
+_PLAIN_NAME = re.compile(r"[\w .+-]*")
+_ADDRESS = re.compile(r"^\s*(https?|ftps?|s3|gs|file|tcp)://", re.IGNORECASE)
+_WRITING_ROOMS = ("medseg.writers", "medseg.training", "medseg.evaluation")
+
+
+def argument_faults(
+    node: Node, found: Definition, config: Config, packages: Packages
+) -> Iterator[tuple[Node, str]]:
+    """Each argument of an allowed component that is refused, with the reason."""
+    for key, child in node.children():
+        if key.startswith("_") and key.endswith("_"):
+            continue
+        why = _why(key, child, found, config)
+        if why:
+            yield child, f"{found.name}({key}=…): {why}"
+    if found.name in ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged"):
+        known = signature(found, packages).names
+        for key, child in node.children():
+            if key not in known and not key.startswith("_"):
+                yield (
+                    child,
+                    f"{found.name}({key}=…): an argument that would be handed on to a reader or writer",
+                )
+
+
+def _why(key: str, node: Node, found: Definition, config: Config) -> str:
+    value = _value(node, config)
+    if isinstance(value, str) and _ADDRESS.match(value) and key != "backend":
+        return f"{value[:80]} is an address; there is no network"
+    if key.startswith("pretrained") and value not in (False, None, ""):
+        return "weights would be downloaded or read from elsewhere"
+    if key == "allow_pickle" or (key == "weights_only" and value is not True):
+        return "a pickle may run code when it is read"
+    if key == "reader":
+        return _listed(value, READERS, "a reader")
+    if key == "writer":
+        return _listed(value, WRITERS, "a writer")
+    if key in ("merger_cls", "output_name_formatter", "folder_layout", "savepath_in_metadict") and value:
+        return "a class or path that the config chooses"
+    is_ours = any(found.module.startswith(room) for room in _WRITING_ROOMS)
+    if key in _FOLDERS or (is_ours and key in _OURS):
+        if (
+            value is None
+            or below_output(node.value, config)
+            or (found.name == "SaveImaged" and node.value is None)
+        ):
+            return ""
+        return f"{str(node.value)[:80]} is not below the output folder; write @output_dir"
+    if key in _NAMES and isinstance(value, str) and (".." in value or not _PLAIN_NAME.fullmatch(value)):
+        return f"{value[:80]!r} is more than a plain name"
+    if key == "load_path":
+        return "" if inside_bundle(node.value, config) else f"{str(node.value)[:80]} lies outside the bundle"
+    return ""
+
+
+def _value(node: Node, config: Config) -> object:
+    """The literal, or what a reference leads to; `UNKNOWN` where only running tells."""
+    if isinstance(node.value, str) and node.value.startswith("@"):
+        return config.known(node.value[1:])
+    if isinstance(node.value, str) and node.value.startswith("$"):
+        return None if node.value.strip() in ("$None", "$ None") else UNKNOWN
+    return node.plain()
+
+
+def _listed(value: object, known: frozenset[str], what: str) -> str:
+    if value is None or isinstance(value, dict):
+        return ""  # a component is judged by its own _target_
+    values = value if isinstance(value, list) else [value]
+    strange = [v for v in values if not isinstance(v, dict) and str(v).lower() not in known]
+    return f"{str(strange[0])[:80]} is not {what} that medseg knows" if strange else ""
+
+
+def below_output(value: object, config: Config, depth: int = 0) -> bool:
+    """True where a path begins with `OUTPUT_IDS` and never climbs out again."""
+    return _begins_with(value, config, OUTPUT_IDS, depth)
+
+
+def inside_bundle(value: object, config: Config) -> bool:
+    """True where a path begins with the bundle's root or an output id and never climbs out again."""
+    return _begins_with(value, config, ("bundle_root", *OUTPUT_IDS), 0)
+
+
+def _begins_with(value: object, config: Config, roots: tuple[str, ...], depth: int) -> bool:
+    if not isinstance(value, str) or depth > 20:
+        return False
+    if value.startswith("@"):
+        item_id = value[1:].replace("#", "::")
+        node = config.items.get(item_id)
+        return item_id in roots or (node is not None and _begins_with(node.value, config, roots, depth + 1))
+    if not value.startswith("$"):
+        return False
+    code, names = placeholders(value)
+    try:
+        parts = _parts(ast.parse(code, mode="eval").body)
+    except (SyntaxError, ValueError, RecursionError):
+        return False
+    first, rest = parts[0], parts[1:]
+    if not isinstance(first, ast.Name) or not _begins_with(
+        f"@{names.get(first.id, '')}", config, roots, depth + 1
+    ):
+        return False
+    return all(_harmless(part, names, config) for part in rest)
+
+
+def _parts(tree: ast.expr) -> list[ast.expr]:
+    if isinstance(tree, ast.BinOp) and isinstance(tree.op, ast.Add):
+        return [*_parts(tree.left), *_parts(tree.right)]
+    if isinstance(tree, ast.Call) and dotted(tree.func) == "os.path.join" and tree.args:
+        return [*_parts(tree.args[0]), *(ast.BinOp(ast.Constant("/"), ast.Add(), a) for a in tree.args[1:])]
+    return [tree]
+
+
+def _harmless(part: ast.expr, names: dict[str, str], config: Config) -> bool:
+    """A text without ``..``; below `os.path.join` also without a leading slash."""
+    joined = isinstance(part, ast.BinOp)
+    inner = part.right if isinstance(part, ast.BinOp) else part
+    if isinstance(inner, ast.Name):
+        value = config.known(names.get(inner.id, ""))
+    else:
+        value = inner.value if isinstance(inner, ast.Constant) else UNKNOWN
+    if not isinstance(value, (str, int)) or ".." in str(value):
+        return False
+    return not (joined and str(value).startswith(("/", "\\")))

@@ -1,0 +1,199 @@
+"""May this bundle run? A stranger's opens in restricted mode or not at all."""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from medseg.bundle.lint.check import Bundle
+from medseg.bundle.lint.config import SEP, Config, normal
+from medseg.bundle.lint.expressions import why_not
+from medseg.bundle.lint.files import check_logging
+from medseg.bundle.lint.finding import Finding, in_order
+from medseg.bundle.lint.packages import Packages
+from medseg.bundle.lint.references import check_references
+from medseg.bundle.lint.source import Node, SourceError
+from medseg.bundle.pickles import pickle_faults
+from medseg.bundle.recorded import digest, recorded_as
+from medseg.bundle.restricted.allowed import why_not_target
+from medseg.bundle.restricted.arguments import OUTPUT_IDS, argument_faults
+from medseg.bundle.weights import check_sums
+from medseg.errors import BundleError
+
+_CODE = (".py", ".pyc", ".pyw", ".pyx", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".egg", ".whl")
+_PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
+_MOST_FILES = 20_000
+_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How a bundle may run.
+
+    Attributes:
+        full: True where its expressions and targets run as they stand; False in restricted mode.
+        why: the reason, one phrase.
+    """
+
+    full: bool
+    why: str
+
+    def overrides(self, config_ids: Iterable[str], output: Path) -> dict[str, str]:
+        """What to set before building in restricted mode, so that all that is written lies below `output`."""
+        places = {"output_dir": output, "ckpt_dir": output / "models"}
+        return {} if self.full else {i: str(places[i]) for i in OUTPUT_IDS if i in set(config_ids)}
+
+
+def check(
+    bundle: str | os.PathLike[str], *, trust: bool = False, files: Sequence[Path] | None = None
+) -> Mode:
+    """How the bundle may run; call it before MONAI reads a config of it, and before anything is built.
+
+    In restricted mode the caller builds from exactly these `files`, applies `Mode.overrides`, runs inside
+    `leash(output)` and puts nothing of the bundle on ``sys.path``. In both modes the hashes in
+    ``models/SHA256SUMS`` have been compared.
+
+    Args:
+        bundle: its folder.
+        trust: the user said ``--trust``: full mode for whatever is in it.
+        files: the config files that will be merged, in order; by default every config in the bundle.
+
+    Raises:
+        BundleError: it is a stranger's and asks for more than restricted mode allows (the message names the
+            first reasons with file and line), or a file of ``models/`` is not the recorded one.
+    """
+    root = Path(bundle)
+    if trust:
+        check_sums(root)
+        return Mode(True, "--trust was given")
+    links = list(_strange_files(root))
+    if not links and (name := recorded_as(digest(root))):
+        check_sums(root)
+        return Mode(True, f"its hash is recorded as {name}")
+    reasons = in_order([*links, *reasons_against(root, files)])
+    if reasons:
+        shown = "; ".join(f"{f.file}:{f.line} {f.id} {f.message}" for f in reasons[:_SHOWN])
+        more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
+        raise BundleError(
+            f"{root.name} is not a bundle of ours and was not run: {shown}{more}",
+            "in restricted mode only known building blocks, references, literals and arithmetic",
+            "read those lines; if you trust whoever made it, say --trust",
+        )
+    check_sums(root)
+    return Mode(False, "restricted: it is not a bundle of ours")
+
+
+def reasons_against(root: Path, files: Sequence[Path] | None = None) -> Iterator[Finding]:
+    """Everything in a bundle that restricted mode refuses."""
+    yield from _bundle_files(root)
+    try:
+        bundle = Bundle(root)
+        configs = list(bundle.configs()) if files is None else [_merged(bundle, files)]
+    except SourceError as error:
+        yield Finding("configs", error.line, "", "unreadable", error.found)
+        return
+    yield from bundle.unreadable
+    yield from check_logging(root)
+    for source in bundle.sources.values():
+        for key, line in source.duplicates:
+            yield Finding(source.root.file, line, normal(key), "duplicate-key", f"{key} is set twice")
+        yield from _raw("", source.root)
+    yield from _metadata("", bundle.meta)
+    for config in configs:
+        yield from config.findings
+        yield from (f for f in check_references(config) if f.code != "dangling-reference")
+        yield from _config(config)
+
+
+def _merged(bundle: Bundle, files: Sequence[Path]) -> Config:
+    known = {p.resolve(): p for p in bundle.sources}
+    inside = [known.get(Path(f).resolve()) for f in files]
+    config = bundle.merged([f for f in inside if f is not None]) if all(inside) else None
+    if config is None:
+        raise SourceError(f"{', '.join(str(f) for f in files)} cannot be read as configs of this bundle")
+    return config
+
+
+def _raw(base: str, node: Node) -> Iterator[Finding]:
+    """What merging could hide: targets in patch keys, macros into other files, the debugger."""
+    for key, child in node.children():
+        item_id = f"{base}{SEP}{key}" if base else normal(key.removeprefix("+"))
+        last, value = item_id.rpartition(SEP)[2], child.value
+        if last == "_target_" and (not isinstance(value, str) or value.startswith(("$", "@", "%"))):
+            yield Finding(
+                child.file, child.line, item_id, "target", f"_target_ is computed: {str(value)[:80]}"
+            )
+        elif last == "_target_" and (why := why_not_target(value, Packages())[0]):
+            yield Finding(child.file, child.line, item_id, "target", why)
+        elif last == "_mode_" and value == "debug":
+            yield Finding(child.file, child.line, item_id, "target", "_mode_ debug opens a debugger")
+        elif (
+            isinstance(value, str)
+            and value.startswith("%")
+            and ".json" in value.lower() + value.lower().replace(".y", ".json")
+        ):
+            yield Finding(child.file, child.line, item_id, "macro", f"{value[:80]} reads another file")
+        yield from _raw(item_id, child)
+
+
+def _metadata(base: str, node: Node) -> Iterator[Finding]:
+    for key, child in node.children():
+        item_id = f"{base}{SEP}{key}" if base else key
+        if child.is_component or (isinstance(child.value, str) and child.value[:1] in ("$", "%", "@")):
+            yield Finding(
+                child.file, child.line, item_id, "metadata", "metadata that MONAI would run as a config"
+            )
+        yield from _metadata(item_id, child)
+
+
+def _config(config: Config) -> Iterator[Finding]:
+    packages = Packages()
+    for item_id, node in config.walk():
+        if isinstance(node.value, str) and node.value.startswith("$"):
+            if why := why_not(node.value, config):
+                message = f"{node.value[:80]}: {why}"
+                yield Finding(node.file, node.line, item_id, "expression", message)
+        elif node.is_component and isinstance(target := node.value["_target_"].value, str):
+            why, found = why_not_target(target, packages)
+            if why:
+                yield Finding(node.file, node.value["_target_"].line, item_id, "target", why)
+            if found is not None:
+                for child, reason in argument_faults(node, found, config, packages):
+                    yield Finding(child.file, child.line, item_id, "argument", reason)
+
+
+def _strange_files(root: Path) -> Iterator[Finding]:
+    """Links, devices, pipes, and more files than a bundle has."""
+    for count, path in enumerate(_walk(root)):
+        name, mode = str(path.relative_to(root)), path.lstat().st_mode
+        if stat.S_ISLNK(mode):
+            yield Finding(name, 0, "", "file", f"a link to {os.readlink(path)}")
+        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            yield Finding(name, 0, "", "file", "neither a file nor a folder")
+        if count > _MOST_FILES:
+            yield Finding(name, 0, "", "file", f"more than {_MOST_FILES} files")
+            return
+
+
+def _walk(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root, followlinks=False):
+        yield from (Path(folder, name) for name in [*folders, *names])
+
+
+def _bundle_files(root: Path) -> Iterator[Finding]:
+    if (root / "scripts").is_dir():
+        yield Finding("scripts", 0, "", "code", "a scripts folder")
+    for path in _walk(root):
+        name, suffix = str(path.relative_to(root)), path.suffix.lower()
+        if not stat.S_ISREG(path.lstat().st_mode):
+            continue
+        if suffix in _CODE:
+            yield Finding(name, 0, "", "code", "code in the bundle")
+        elif suffix in _PICKLES:
+            yield Finding(name, 0, "", "pickle", "a pickle, which may run code when it is read")
+        elif suffix in _WEIGHTS:
+            yield from (Finding(name, 0, "", "pickle", why) for why in pickle_faults(path))

@@ -28,13 +28,19 @@ _CODE = (
 )
 
 
+_LARGEST = 64 << 20
+
+
 def digest(root: Path) -> str:
     """The sha256 of a bundle's configs, metadata, logging.conf and code: path and content of each file.
 
-    Weights are not in it (``models/SHA256SUMS``, which is in it, speaks for them), nor are documents.
+    Weights are not in it (``models/SHA256SUMS``, which is in it, speaks for them), nor are documents. Empty,
+    which is never recorded, where one of the files has more than 64 MiB.
     """
     whole = hashlib.sha256()
     for path in sorted(_files(root)):
+        if path.stat().st_size > _LARGEST:
+            return ""
         whole.update(f"{path.relative_to(root).as_posix()}\0".encode())
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
@@ -53,7 +59,7 @@ def _files(root: Path) -> Iterator[Path]:
 
 def recorded_as(hash_: str) -> str:
     """The name under which a digest is recorded, in the package or by this user; empty where it is not."""
-    return {**_read(_users()), **shipped()}.get(hash_, "")
+    return {**_read(_users()), **shipped()}.get(hash_, "") if hash_ else ""
 
 
 def shipped() -> dict[str, str]:
@@ -67,10 +73,16 @@ def record(root: Path) -> str:
 
     Returns:
         Its digest.
+
+    Raises:
+        BundleError: a file that counts is too large, or the user's list is damaged.
     """
     place = _users()
     known = _read(place)
-    hash_ = digest(root)
+    if not (hash_ := digest(root)):
+        raise BundleError(
+            f"{root} has a config or script beyond 64 MiB", "text of ordinary size", "make it smaller"
+        )
     known[hash_] = root.resolve().name
     place.parent.mkdir(parents=True, exist_ok=True)
     part = place.with_suffix(".part")

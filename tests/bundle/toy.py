@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import json
+import pickle
+import zipfile
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -305,8 +308,15 @@ def write(root: Path, parts: dict[str, Any] | None = None, suffix: str = ".json"
     (root / "LICENSE").write_text("Apache License 2.0\n")
     (root / "docs" / "README.md").write_text("# A toy for tests\n")
     (root / "docs" / "data_license.txt").write_text("CC0\n")
-    (root / "models" / "model.pt").write_bytes(b"not read by lint")
+    archive(root / "models" / "model.pt", pickle.dumps(OrderedDict(), protocol=2))
     return root
+
+
+def archive(path: Path, pickled: bytes) -> None:
+    """A file as `torch.save` lays it out, around any pickle."""
+    with zipfile.ZipFile(path, "w") as packed:
+        packed.writestr("model/data.pkl", pickled)
+        packed.writestr("model/version", "3\n")
 
 
 def edit(path: Path, change: Any) -> None:

@@ -60,6 +60,9 @@ class Bundle:
 
     def _read(self, path: Path) -> None:
         name = f"configs/{path.name}"
+        if not path.is_file():
+            self.unreadable.append(Finding(name, 0, "", "unreadable", f"{name} is no ordinary file"))
+            return
         try:
             known = path.name == "metadata.json" or path.stem in ("train", "inference", "evaluate")
             if known or _LOOKS_LIKE_CONFIG.search(path.read_text(encoding="utf-8", errors="replace")):
@@ -123,7 +126,7 @@ class Bundle:
             yield from Metadata(self.meta, [c for c in usable if c.name in ("inference", "train")]).check()
 
     def _config(self, config: Config) -> Iterator[Finding]:
-        packages = Packages(self.root)
+        packages = Packages(self.root if (self.root / "scripts").is_dir() else None)
         ours = _names_medseg(config)
         yield from config.findings
         yield from check_references(config)

@@ -321,6 +321,8 @@ class _Size:
         value = node.value if isinstance(node, ast.Constant) else UNKNOWN
         if isinstance(node, ast.Name) and node.id in names:
             value = self.config.known(names[node.id])
+        if isinstance(node, (ast.BinOp, ast.UnaryOp)):
+            value = 1 << min(64, self.of(node, names)[1])
         return abs(int(value)) if isinstance(value, (int, float)) else 1000
 
     def call(self, node: ast.Call, parts: list[tuple[str, int]], names: dict[str, str]) -> tuple[str, int]:

@@ -100,6 +100,7 @@ def _defined(path: Path | str) -> Iterator[str]:
         yield from names.replace(" ", "").rstrip("=").split("=")
 
 
+@dataclass(frozen=True)
 class Packages:
     """Looks names up in the installed packages and in the bundle's own folder.
 
@@ -107,9 +108,9 @@ class Packages:
         own: the bundle's folder, where ``scripts.…`` lies.
     """
 
-    def __init__(self, own: Path | None = None) -> None:
-        self.own = own
+    own: Path | None = None
 
+    @functools.lru_cache(maxsize=4096)  # noqa: B019 - two equal ones share it, and sources do not change
     def locate(self, target: str) -> Definition | Missing:
         """The definition that a ``_target_`` names, or why there is none."""
         if "." not in target:
@@ -176,15 +177,11 @@ class Packages:
                 return f"{bare_names()[everywhere]}.{everywhere}"
         return ".".join([module, close, *rest[1:]]) if close else ""
 
-    @functools.lru_cache(maxsize=4096)  # noqa: B019 - one per lint run
+    @functools.lru_cache(maxsize=4096)  # noqa: B019
     def find(self, file: Path, module: str, name: str, depth: int = 0) -> Definition | None:
         """The definition of `name` in a module's file, imports followed; None where there is none."""
         text = read(file)
-        if (
-            not re.search(rf"\b{re.escape(name)}\b", text)
-            and "import *" not in text
-            and "__getattr__" not in text
-        ):
+        if not re.search(rf"\b{re.escape(name)}\b", text) and "import *" not in text:
             return None
         match = re.search(rf"^(?P<kind>class|(?:async )?def) {re.escape(name)}\b", text, re.MULTILINE)
         if match:

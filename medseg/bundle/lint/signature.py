@@ -50,6 +50,7 @@ class Signature:
 ANYTHING = Signature((), frozenset(), is_open=True)
 
 
+@functools.lru_cache(maxsize=4096)
 def signature(definition: Definition, packages: Packages, depth: int = 0) -> Signature:
     """The signature of a definition; `ANYTHING` where the source does not tell."""
     if depth > 12 or definition.path is None or definition.path.suffix == ".pyi":

@@ -79,16 +79,12 @@ NAMES = frozenset(
         "torch.cuda.amp.grad_scaler.GradScaler",
         "torch._C.device",
         "torch.random.manual_seed",
-        "medseg.bundle.root.bundle_root",
-        "medseg.bundle.root.root",
-        "medseg.data.datalist.datalist",
-        "medseg.data.inputs.images_in",
-        "medseg.inference.cases.scans_in",
-        "medseg.inference.scans.scans_in",
-        "medseg.evaluation.evaluate.evaluate",
     }
 )
 """Further classes and functions, by defining module and name."""
+
+OURS = frozenset({"medseg.bundle.bundle_root", "medseg.data.datalist", "medseg.inference.scans_in"})
+"""Functions of medseg outside those modules, by their public name."""
 
 REFUSED = {
     "runs a function that it is given": [
@@ -152,6 +148,10 @@ def why_not_target(target: str, packages: Packages) -> tuple[str, Definition | N
     if found.name in _WHY:
         return f"{target} {_WHY[found.name]}", None
     allowed = CLASSES if found.kind == "class" else FUNCTION_MODULES
-    if full in NAMES or any(found.module == m or found.module.startswith(f"{m}.") for m in allowed):
+    if (
+        full in NAMES
+        or target in OURS
+        or any(found.module == m or found.module.startswith(f"{m}.") for m in allowed)
+    ):
         return "", found
     return f"{target} ({full}) is a {found.kind} that is not on the list", None

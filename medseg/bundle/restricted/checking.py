@@ -74,7 +74,7 @@ def check(
     if not links and (name := recorded_as(digest(root))):
         check_sums(root)
         return Mode(True, f"its hash is recorded as {name}")
-    reasons = in_order([*links, *reasons_against(root, files)])
+    reasons = in_order(links or reasons_against(root, files))
     if reasons:
         shown = "; ".join(f"{f.file}:{f.line} {f.id} {f.message}" for f in reasons[:_SHOWN])
         more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
@@ -121,7 +121,7 @@ def _merged(bundle: Bundle, files: Sequence[Path]) -> Config:
 def _raw(base: str, node: Node) -> Iterator[Finding]:
     """What merging could hide: targets in patch keys, macros into other files, the debugger."""
     for key, child in node.children():
-        item_id = f"{base}{SEP}{key}" if base else normal(key.removeprefix("+"))
+        item_id = normal(f"{base}{SEP}{key}" if base else key.removeprefix("+"))
         last, value = item_id.rpartition(SEP)[2], child.value
         if last == "_target_" and (not isinstance(value, str) or value.startswith(("$", "@", "%"))):
             yield Finding(

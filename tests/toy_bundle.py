@@ -48,7 +48,7 @@ def config(n_classes: int = 3, channels: int = 1, **changes: Any) -> dict[str, A
                 {"_target_": "monai.transforms.NormalizeIntensityd", "keys": "image"},
             ],
         },
-        "datalist": {"_target_": "tests.toy_bundle.scans_in", "folder": "@dataset_dir"},
+        "datalist": {"_target_": "medseg.inference.scans_in", "folder": "@dataset_dir"},
         "dataset": {"_target_": "monai.data.Dataset", "data": "@datalist", "transform": "@preprocessing"},
         "dataloader": {"_target_": "monai.data.DataLoader", "dataset": "@dataset", "batch_size": 1},
         "inferer": {
@@ -121,8 +121,3 @@ def write_scan(
     path.parent.mkdir(parents=True, exist_ok=True)
     nib.save(image, path)
     return path
-
-
-def scans_in(folder: str) -> list[dict[str, str]]:
-    """The data list of a toy bundle."""
-    return [{"image": str(path)} for path in sorted(Path(folder).glob("*.nii*"))]

@@ -14,6 +14,7 @@ import torch
 from monai.bundle import ConfigParser
 from monai.data import MetaTensor
 
+from medseg.bundle.restricted import check
 from medseg.bundle.run import quieten_monai
 from medseg.bundle.understanding import Understood, understood
 from medseg.errors import BundleError, GeometryError
@@ -174,7 +175,12 @@ def inference_config(root: Path) -> Path:
 
 
 def load_predictor(
-    root: Path, *, device: str | None = None, engine: str = "auto", **overrides: Any
+    root: Path,
+    *,
+    device: str | None = None,
+    engine: str = "auto",
+    trust: bool = False,
+    **overrides: Any,
 ) -> Predictor:
     """A bundle's inference, with its weights loaded.
 
@@ -183,19 +189,22 @@ def load_predictor(
         device: instead of the config's.
         engine: ``stream`` for the project's, ``stock`` for the bundle's own inferer and post-processing,
             ``auto`` for the first where it gives the labels of the second.
+        trust: run whatever the bundle holds; without it a stranger's opens in restricted mode or not at all.
         overrides: by id of the config.
 
     Raises:
-        BundleError: the config lacks an id or can't be built, or there are no weights that fit.
+        BundleError: the config lacks an id or can't be built, there are no weights that fit, or the bundle
+            asks for more than restricted mode allows.
     """
     root = Path(root).resolve()
+    mode = check(root, trust=trust, files=[inference_config(root)])
     quieten_monai()
     parser = ConfigParser()
     parser.read_config(inference_config(root))
     parser["bundle_root"] = str(root)
     for key, value in overrides.items():
         parser[key] = value
-    if str(root) not in sys.path:
+    if mode.full and str(root) not in sys.path:
         # MONAI puts a bundle's own scripts on the path only while it runs.
         sys.path.insert(0, str(root))
     where = torch.device(device) if device else _built(parser, "device", torch.device("cpu"))
@@ -226,13 +235,17 @@ def load_predictor(
     return predictor
 
 
-def load_ensemble(roots: Sequence[Path], *, device: str | None = None, engine: str = "auto") -> Predictor:
+def load_ensemble(
+    roots: Sequence[Path], *, device: str | None = None, engine: str = "auto", trust: bool = False
+) -> Predictor:
     """Several bundles as one predictor: the mean of their probabilities within each window.
 
     Raises:
         BundleError: they differ in preprocessing, windows or decision, or the engine does not know them.
     """
-    first, *others = (load_predictor(root, device=device, engine=engine) for root in roots)
+    first, *others = (
+        load_predictor(root, device=device, engine=engine, trust=trust) for root in roots
+    )
     for other in others:
         if first.understood is None or other.understood is None or first.recipe != other.recipe:
             raise BundleError(

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from medseg.bundle.verbs import ALIASES, config_files
+from medseg.bundle.restricted import check
+from medseg.bundle.verbs import ALIASES, config_files, read_config
 from medseg.errors import MedsegError
 
 
-def run_verb(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
+def run_verb(
+    bundle: Path,
+    verb: str,
+    overrides: Mapping[str, Any],
+    *,
+    trust: bool = False,
+    output: Path | None = None,
+) -> None:
     """Do what ``python -m monai.bundle run VERB`` does, from any working directory.
 
     Args:
         bundle: its folder.
         verb: ``training``, ``evaluating`` or ``inferring``, or their short names.
         overrides: id to value; checked before anything is built.
+        trust: run whatever the bundle holds; without it a stranger's opens in restricted mode or not at all.
+        output: in restricted mode nothing is written elsewhere; ``eval`` here if left out.
 
     Raises:
         OverrideError: an override names nothing in the config.
@@ -26,23 +36,31 @@ def run_verb(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
     """
     files = config_files(bundle, verb)
     check_overrides_of(bundle, verb, overrides)
+    mode = check(bundle, trust=trust, files=files)
+    place = (output or Path("eval")).resolve()
+    overrides = {**mode.overrides(_ids(files), place), **overrides}
     quieten_monai()
     from monai.bundle import ConfigWorkflow
 
     logging_file = bundle / "configs" / "logging.conf"
     workflow = ConfigWorkflow(
         config_file=[str(path) for path in files],
-        logging_file=str(logging_file) if logging_file.is_file() else False,
+        logging_file=str(logging_file) if mode.full and logging_file.is_file() else False,
         run_id=ALIASES.get(verb, verb),
         **{key.replace("::", "#"): value for key, value in overrides.items()},
     )
     try:
-        workflow.initialize()
-        workflow.run()
+        with mode.kept_in(place):
+            workflow.initialize()
+            workflow.run()
     except Exception as error:
         raise cause_of(error) from error
     finally:
         workflow.finalize()
+
+
+def _ids(files: Sequence[Path]) -> list[str]:
+    return list(read_config(list(files)))
 
 
 def quieten_monai() -> None:

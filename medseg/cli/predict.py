@@ -45,25 +45,28 @@ def predict(
         Engine,
         typer.Option(help="stream: medseg's own; stock: the bundle's inferer and Invertd as they are."),
     ] = Engine.auto,
+    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 
     A label map that exists is kept. A scan that can't be done is told, the others go on; exit code 3.
     """
     from medseg.bundle.predicting import inference_config, load_ensemble
+    from medseg.bundle.restricted import check
     from medseg.inference.cases import find_cases
     from medseg.inference.cohort import predict_cases
 
-    for bundle in bundles:
-        inference_config(bundle)
+    modes = [check(bundle, trust=trust, files=[inference_config(bundle)]) for bundle in bundles]
     cases = find_cases(inputs, output)
-    predictor = load_ensemble(bundles, device=device, engine=engine.value)
-    if predictor.why_stock:
-        sys.stderr.write(f"medseg: the bundle's own post-processing is used: {predictor.why_stock}\n")
-    outcomes = predict_cases(
-        cases, lambda case: predictor.predict(case, overwrite=overwrite), overwrite=overwrite
-    )
-    count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
+    mode = next((m for m in modes if not m.full), modes[0])
+    with mode.kept_in(output):
+        predictor = load_ensemble(bundles, device=device, engine=engine.value, trust=trust)
+        if predictor.why_stock:
+            sys.stderr.write(f"medseg: the bundle's own post-processing is used: {predictor.why_stock}\n")
+        outcomes = predict_cases(
+            cases, lambda case: predictor.predict(case, overwrite=overwrite), overwrite=overwrite
+        )
+        count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
     typer.echo(
         f"{count['done']} done, {count['kept']} kept, {count['failed']} failed; label maps in {output}"
     )

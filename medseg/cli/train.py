@@ -25,17 +25,21 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
     ] = False,
+    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
 ) -> None:
     """Train a bundle; what comes out is a bundle with your weights.
 
     Any id of the bundle's train config may be overridden: --max_epochs 1 --learning_rate 0.001.
     """
     from medseg.bundle.copying import copy_bundle
+    from medseg.bundle.restricted import check
     from medseg.bundle.run import check_overrides_of, run_verb
+    from medseg.bundle.verbs import config_files
     from medseg.data.manifest import read_manifest
 
     overrides = parse_overrides(context.args)
     check_overrides_of(bundle, "training", overrides)
+    check(bundle, trust=trust, files=config_files(bundle, "training"))
     if not data.is_dir():
         raise DataError(f"no folder {data}", "the folder of the data set", "give it with --data DIR")
     overrides["dataset_dir"] = str(data.resolve())
@@ -49,5 +53,5 @@ def train(
         "output_dir": str((target / "eval").resolve()),
         "ckpt_dir": str((target / "models").resolve()),
     }
-    run_verb(bundle, "training", {**places, **overrides})
+    run_verb(bundle, "training", {**places, **overrides}, trust=trust, output=target)
     typer.echo(f"trained bundle in {target}; next: medseg predict {target} -i SCANS -o FOLDER")

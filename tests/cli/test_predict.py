@@ -61,12 +61,12 @@ def test_a_bundle_that_saves_with_monai_is_written_by_us(scans: Path, tmp_path: 
     content["postprocessing"]["transforms"][-1] = {
         "_target_": "SaveImaged",
         "keys": "pred",
-        "output_dir": str(tmp_path / "elsewhere"),
+        "output_dir": "@output_dir",
     }
     bundle = write_bundle(tmp_path / "zoo", content)
     assert predict(bundle, "-i", scans / "one.nii.gz", "-o", tmp_path / "out") == 0
     assert labels_of(tmp_path / "out" / "one.nii.gz").max() == 2
-    assert not (tmp_path / "elsewhere").exists()
+    assert not (bundle / "eval").exists()
 
 
 def test_a_pattern_reaches_down_and_names_never_collide(bundle: Path, scans: Path, tmp_path: Path) -> None:

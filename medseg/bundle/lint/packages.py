@@ -219,7 +219,7 @@ class Packages:
         return self._lazily(file, module, name, package, depth)
 
     def _lazily(self, file: Path, module: str, name: str, package: str, depth: int) -> Definition | None:
-        """What the module's own ``__getattr__`` gives: it imports the name when asked, as far as the source tells."""
+        """What the module's own ``__getattr__`` imports when asked, as far as the source tells."""
         for statement in syntax(file).body:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__getattr__":
                 for inner in (n for n in ast.walk(statement) if isinstance(n, ast.ImportFrom)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from medseg.bundle.pickles import pickle_faults
 from medseg.bundle.recorded import digest, recorded_as
 from medseg.bundle.restricted.allowed import why_not_target
 from medseg.bundle.restricted.arguments import OUTPUT_IDS, argument_faults
+from medseg.bundle.restricted.leash import leash
 from medseg.bundle.weights import check_sums
 from medseg.errors import BundleError
 
@@ -42,6 +44,10 @@ class Mode:
     full: bool
     why: str
 
+    def kept_in(self, output: Path) -> AbstractContextManager[None]:
+        """A block in which a bundle in restricted mode writes below `output` alone."""
+        return nullcontext() if self.full else leash(output)
+
     def overrides(self, config_ids: Iterable[str], output: Path) -> dict[str, str]:
         """What to set before building in restricted mode, so that all that is written lies below `output`."""
         places = {"output_dir": output, "ckpt_dir": output / "models"}
@@ -54,7 +60,7 @@ def check(
     """How the bundle may run; call it before MONAI reads a config of it, and before anything is built.
 
     In restricted mode the caller builds from exactly these `files`, applies `Mode.overrides`, runs inside
-    `leash(output)` and puts nothing of the bundle on ``sys.path``. In both modes the hashes in
+    `Mode.kept_in(output)` and puts nothing of the bundle on ``sys.path``. In both modes the hashes in
     ``models/SHA256SUMS`` have been compared.
 
     Args:

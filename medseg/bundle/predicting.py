@@ -243,9 +243,7 @@ def load_ensemble(
     Raises:
         BundleError: they differ in preprocessing, windows or decision, or the engine does not know them.
     """
-    first, *others = (
-        load_predictor(root, device=device, engine=engine, trust=trust) for root in roots
-    )
+    first, *others = (load_predictor(root, device=device, engine=engine, trust=trust) for root in roots)
     for other in others:
         if first.understood is None or other.understood is None or first.recipe != other.recipe:
             raise BundleError(

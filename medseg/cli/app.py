@@ -8,11 +8,13 @@ import typer
 
 from medseg import __version__
 from medseg.cli import data
+from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
 from medseg.cli.lint import lint
 from medseg.cli.overrides import SETTINGS
 from medseg.cli.predict import predict
+from medseg.cli.report import report
 from medseg.cli.show_config import show_config
 from medseg.cli.train import train
 from medseg.errors import MedsegError
@@ -35,10 +37,12 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
         raise typer.Exit
 
 
+app.command()(compare)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(lint)
 app.command()(predict)
+app.command()(report)
 app.command(context_settings=SETTINGS)(show_config)
 app.command(context_settings=SETTINGS)(train)
 

@@ -142,7 +142,7 @@ def _write_page(output: Path) -> None:
     """``report.html``, with pictures of the worst cases."""
     from medseg.evaluation.page import write_report
 
-    write_report(output)
+    typer.echo(f"report: {write_report(output)}")
 
 
 def _show(found: Evaluation, output: Path) -> None:

@@ -130,7 +130,7 @@ def strip(
         mean, low, high, q1, median, q3 = (float(v) for v in axis.place(marks))
         x = np.where(np.isinf(column), lane + 31, axis.place(np.nan_to_num(column, posinf=0, neginf=0)))
         y = middle + swarm(np.where(np.isnan(column), np.nan, x), 18)
-        dots = _split(x, y, ~np.isnan(column), bad)
+        dots = split(x, y, ~np.isnan(column), bad)
         rows.append(Row(name, middle, dots, int(np.isinf(column).sum()), mean, (low, high), (q1, median, q3)))
     return Strip(width, 32 + step * len(names), axis, tuple(rows), lane if has_lane else 0.0)
 
@@ -140,7 +140,7 @@ def dice_by_volume(dice: Floats, volume_ml: Floats, failed: NDArray[np.bool_]) -
     shown = np.isfinite(dice) & np.isfinite(volume_ml) & (volume_ml > 0)
     x = volume_axis(volume_ml[shown], 44, 310)
     y = nice_axis([dice[shown]], 190, 14)
-    return Scatter(320, 226, x, y, _split(x.place(volume_ml), y.place(dice), shown, failed))
+    return Scatter(320, 226, x, y, split(x.place(volume_ml), y.place(dice), shown, failed))
 
 
 def bland_altman(reference_ml: Floats, prediction_ml: Floats, failed: NDArray[np.bool_]) -> Scatter:
@@ -163,7 +163,7 @@ def bland_altman(reference_ml: Floats, prediction_ml: Floats, failed: NDArray[np
         for v, name, text in zip(levels, names, texts, strict=True)
         if np.isfinite(v)
     ]
-    return Scatter(320, 226, x, y, _split(x.place(mean), y.place(difference), shown, failed), tuple(lines))
+    return Scatter(320, 226, x, y, split(x.place(mean), y.place(difference), shown, failed), tuple(lines))
 
 
 def nice_axis(columns: Sequence[Floats], start: float, end: float, n_ticks: int = 5) -> Axis:
@@ -211,7 +211,8 @@ def swarm(x: Floats, reach: float) -> Floats:
     return offsets
 
 
-def _split(x: Floats, y: Floats, shown: NDArray[np.bool_], failed: NDArray[np.bool_]) -> tuple[Dots, ...]:
+def split(x: Floats, y: Floats, shown: NDArray[np.bool_], failed: NDArray[np.bool_]) -> tuple[Dots, ...]:
+    """The shown cases as dots, those that failed apart from the others."""
     groups = ((shown & ~failed, False), (shown & failed, True))
     return tuple(_dots(x, y, np.flatnonzero(chosen), bad) for chosen, bad in groups if chosen.any())
 

@@ -87,6 +87,17 @@ def number(value: float, digits: int) -> str:
     return text.replace("-", "−") if float(text) else text.lstrip("-")
 
 
+def p_value(value: float) -> str:
+    """A p-value for a reader.
+
+    >>> p_value(0.00001), p_value(0.0432)
+    ('< 0.0001', '0.043')
+    """
+    if math.isnan(value):
+        return "–"
+    return "< 0.0001" if value < 0.0001 else f"{value:.2g}" if value < 0.01 else f"{value:.3f}"
+
+
 def interval(ends: Interval, digits: int) -> str:
     """An interval for a reader: ``0.81 to 0.87``; a dash where there is none."""
     if math.isnan(ends.low):
@@ -104,6 +115,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
     )
     environment.filters["number"] = number
+    environment.filters["p"] = p_value
     environment.filters["interval"] = interval
     return environment
 

@@ -31,7 +31,6 @@ INFERENCE_WIRING = (
     "datalist",
     "dataset",
     "dataloader",
-    "postprocessing",
     "handlers",
     "evaluator",
     "run",
@@ -85,7 +84,16 @@ def test_wiring_is_the_same_in_every_bundle(bundle):
     assert {key: inference[key] for key in INFERENCE_WIRING} == {
         key: inference_model[key] for key in INFERENCE_WIRING
     }
-    assert config(bundle, "evaluate") == config(DEMO, "evaluate")
+    evaluate, evaluate_model = config(bundle, "evaluate"), config(DEMO, "evaluate")
+    assert {**evaluate, "postprocessing": None} == {**evaluate_model, "postprocessing": None}
+
+
+@every_bundle
+def test_evaluation_scores_what_inference_writes(bundle):
+    *inference, written = config(bundle, "inference")["postprocessing"]["transforms"]
+    *evaluation, scored = config(bundle, "evaluate")["postprocessing"]["transforms"]
+    assert evaluation == inference
+    assert {**scored, "folder": None} == {**written, "folder": None}
 
 
 @every_bundle

@@ -41,8 +41,6 @@ CALLS = frozenset(
         "round",
         "any",
         "all",
-        "torch.channels_last",
-        "torch.channels_last_3d",
         "torch.device",
         "torch.cuda.is_available",
         "torch.cuda.device_count",

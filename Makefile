@@ -26,10 +26,10 @@ check: setup    ## lint, format, types and the import contract
 	$(BIN)/lint-imports
 
 test: check     ## every check and every test
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term -m "not all"
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal --cov --cov-report=term -m "not all"
 
 test-all: check ## the same with the whole grid of networks
-	$(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
 
 format: setup   ## put the code in order
 	$(BIN)/ruff check --fix .

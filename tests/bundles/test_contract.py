@@ -6,8 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from monai.bundle import ConfigWorkflow
 
 from medseg.bundle.lint import lint
+from medseg.data.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -132,3 +134,27 @@ def test_lint_finds_nothing_in_a_shipped_bundle(bundle):
 @pytest.mark.parametrize("bundle", BUNDLES, ids=NAMES[:-1])
 def test_shipped_weights_are_small(bundle):
     assert 0 < (bundle / "models" / "model.pt").stat().st_size <= 20_000_000
+
+
+@every_bundle
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+def test_monai_finds_every_property_by_its_id(bundle, tmp_path):
+    write_phantoms(tmp_path, 3, size=12, channels=1)
+    manifest = str(tmp_path / "manifest.json")
+    train = ConfigWorkflow(
+        workflow_type="train",
+        config_file=str(bundle / "configs" / "train.yaml"),
+        logging_file=False,
+        manifest=manifest,
+        dataset_dir=str(tmp_path),
+    )
+    infer = ConfigWorkflow(
+        workflow_type="infer",
+        config_file=str(bundle / "configs" / "inference.yaml"),
+        logging_file=False,
+        dataset_dir=str(tmp_path),
+        handlers=[],
+    )
+    for workflow in (train, infer):
+        workflow.initialize()
+        assert not workflow.check_properties()

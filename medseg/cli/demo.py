@@ -40,7 +40,7 @@ def demo(
         "ckpt_dir": str((bundle / "models").resolve()),
         "max_epochs": max_epochs,
     }
-    run_verb(bundle, "training", settings)
+    run_verb(bundle, "training", settings, output=output)
     typer.echo(f"3/4  predicting the synthetic test cases, label maps in {output / 'predictions'}")
     _predict(bundle, data, read_manifest(manifest), output / "predictions", overwrite=overwrite)
     typer.echo(

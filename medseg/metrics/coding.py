@@ -35,6 +35,10 @@ class Coded:
     values: npt.NDArray[np.int64]
     bits: npt.NDArray[np.uint64]
 
+    def mask(self, structure: int) -> npt.NDArray[np.bool_]:
+        """The voxels of one structure, by the number of its bit."""
+        return (((self.bits >> np.uint64(structure)) & np.uint64(1)) != 0)[self.codes]
+
 
 def code_labels(label_map: npt.NDArray[Any], structures: Sequence[Structure]) -> Coded:
     """The codes of a label map of any integer type, for at most 64 structures."""

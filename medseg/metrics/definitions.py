@@ -163,8 +163,18 @@ _BRATS_TEXT = (
     "whole-region Dice and HD95 stand beside the lesion-wise ones. "
 )
 
-_PRESETS = (
+_MATCHED = LesionRules(dilation=0, smallest_mm3=0.0, penalty_mm=373.0, rule="matched", overlap=1e-6)
+MEDSEG_LESIONS = replace(
     MEDSEG_1,
+    name="medseg_lesions/1",
+    text=f"{MEDSEG_1.text} Lesions are 26-connected components, paired one to one by falling Dice above 0.1; "
+    "a missed or invented lesion scores Dice 0, NSD 0 and an HD95 of 374 mm.",
+    reports=(*MEDSEG_1.reports, *_LESIONS, "lesion_nsd"),
+    lesions=replace(_MATCHED, penalty_mm=374.0, overlap=0.1),
+)
+_PRESETS: tuple[Definition, ...] = (
+    MEDSEG_1,
+    MEDSEG_LESIONS,
     Definition(
         "monai/1.6.1",
         "MONAI 1.6.1 voxel mode: as medseg/1 in distances, but HD95 of a missed structure is undefined, so "
@@ -239,7 +249,7 @@ _PRESETS = (
             _kinds(0.0, 373.0, 373.0, nan, 0.0),
         ),
         reports=(*_SEEN_BY_ALL, *_VOLUMES, "hd", "nsd", *_LESIONS, "lesion_nsd"),
-        lesions=LesionRules(dilation=0, smallest_mm3=0.0, penalty_mm=373.0, rule="matched", overlap=1e-6),
+        lesions=_MATCHED,
         regions=_BRATS,
     ),
     Definition(
@@ -258,6 +268,23 @@ _PRESETS = (
         spacing_mm=1.5,
         empties=_empties(_NOTHING, _kinds(0.0, nan, nan, nan, 0.0), _NOTHING),
         reports=("dice", "nsd"),
+    ),
+)
+_BRATS_2023, _BRATS_2026 = (d for d in _PRESETS if d.name.startswith("brats"))
+_PRESETS += tuple(
+    replace(_BRATS_2023, name=f"brats2023_{task}/1", text=f"{_BRATS_2023.text} {text}", lesions=rules)
+    for task, text, rules in (
+        ("men", "For meningioma the dilation is 1 round.", LesionRules(dilation=1)),
+        ("met", "For metastases 1 round and at most 2 mm3.", LesionRules(dilation=1, smallest_mm3=2.0)),
+    )
+)
+_METS = replace(_MATCHED, smallest_mm3=20.0, overlap=0.1)
+_PRESETS += (
+    replace(
+        _BRATS_2026,
+        name="brats2026_mets/1",
+        text=f"{_BRATS_2026.text} For metastases partners need a Dice above 0.1, lesions more than 20 mm3.",
+        lesions=_METS,
     ),
 )
 PRESETS: Mapping[str, Definition] = MappingProxyType({d.name.split("/")[0]: d for d in _PRESETS})

@@ -30,7 +30,7 @@ def measure_all(
     """What `medseg.metrics.fast.measure_all` gives, one structure at a time."""
     found = []
     for i in range(n_structures):
-        masks = _mask(prediction, i), _mask(reference, i)
+        masks = prediction.mask(i), reference.mask(i)
         found.append(measure_masks(*masks, spacing_mm, voxels=voxels, elements=elements, ignored=ignored))
     return found, _agreement(prediction, reference, ignored)
 
@@ -140,10 +140,6 @@ def _box(mask: Mask) -> tuple[slice, ...]:
 def _centre(mask: Mask, spacing_mm: Spacing) -> tuple[float, ...]:
     points = np.argwhere(mask)
     return tuple(float(c) for c in points.mean(axis=0) * np.asarray(spacing_mm)) if len(points) else ()
-
-
-def _mask(coded: Coded, i: int) -> Mask:
-    return (((coded.bits >> np.uint64(i)) & np.uint64(1)) != 0)[coded.codes]
 
 
 def _agreement(prediction: Coded, reference: Coded, ignored: Mask | None) -> Agreement:

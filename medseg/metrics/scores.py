@@ -79,7 +79,12 @@ class Grid:
 
 
 def structure_score(
-    name: str, measure: Measure, how: Definition, grid: Grid, tolerances_mm: Sequence[float]
+    name: str,
+    measure: Measure,
+    how: Definition,
+    grid: Grid,
+    tolerances_mm: Sequence[float],
+    by_lesion: tuple[Mapping[str, float], Sequence[Mapping[str, Any]]] = ({}, ()),
 ) -> StructureScore:
     """The score of one structure by the definition `how`, empty masks by its policy."""
     values = overlap_metrics(measure) | volume_metrics(measure, grid.voxel_mm3)
@@ -88,8 +93,10 @@ def structure_score(
     else:
         values |= dict.fromkeys(_distance_names(how, tolerances_mm), nan)
         values = _with_policy(values, measure.status, how)
+    values |= by_lesion[0]
     shown = {key: float(v) for key, v in values.items() if how.has(_family(key))}
-    return StructureScore(name, measure.status, shown, penalised(shown, measure.status, how, grid))
+    counted = penalised(shown, measure.status, how, grid)
+    return StructureScore(name, measure.status, shown, counted, tuple(by_lesion[1]))
 
 
 def penalised(values: Mapping[str, float], status: str, how: Definition, grid: Grid) -> dict[str, float]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from types import ModuleType
 from typing import Any, Literal
 
@@ -16,7 +16,7 @@ from medseg.labels import Structure
 from medseg.labels import structures as structures_of
 from medseg.metrics.coding import MAX_STRUCTURES, Coded, code_channels, code_labels, same_width
 from medseg.metrics.definitions import Definition, definition
-from medseg.metrics.measures import Agreement, Measure
+from medseg.metrics.measures import Agreement
 from medseg.metrics.scores import CaseScore, Grid, StructureScore, overall_scores, structure_score
 
 Tolerances = Mapping[str, Sequence[float]] | Sequence[float]
@@ -163,7 +163,8 @@ def score_coded(
     how, shape = method.how, blocks[0][1].codes.shape
     spacing = tuple(spacing_mm) if how.spacing_mm is None else (how.spacing_mm,) * len(shape)
     kept, flags = _kept_axes(shape, how)
-    grid = Grid(shape, spacing)
+    grid, spacing_kept = Grid(shape, spacing), tuple(spacing[a] for a in kept)
+    ignored_kept = None if ignored is None else ignored.squeeze(_dropped(len(shape), kept))
     scores: list[StructureScore] = []
     agreements: list[Agreement] = []
     for prediction, reference, names in blocks:
@@ -172,13 +173,18 @@ def score_coded(
             _squeezed(prediction, kept),
             _squeezed(reference, kept),
             len(names),
-            tuple(spacing[a] for a in kept),
+            spacing_kept,
             voxels=how.needs_distances and how.surface == "voxels",
             elements=how.needs_distances and (how.surface == "elements" or how.has("nsd_surfel")),
-            ignored=None if ignored is None else ignored.squeeze(_dropped(len(shape), kept)),
+            ignored=ignored_kept,
         )
         agreements.append(agreement)
-        scores += _scores(names, measures, tolerances, how, grid)
+        for s, (name, measure, tolerance) in enumerate(zip(names, measures, tolerances, strict=True)):
+            lesions: Any = ({}, ())
+            if how.lesions is not None:
+                masks = [_squeezed(c, kept).mask(s) for c in (prediction, reference)]
+                lesions = _lesions(masks, spacing_kept, how, ignored_kept)
+            scores.append(structure_score(name, measure, how, grid, tolerance, lesions))
     overall = overall_scores(scores, agreements[0] if len(agreements) == 1 else None)
     n_unnamed = max(a.n_unnamed[0] for a in agreements), max(a.n_unnamed[1] for a in agreements)
     return CaseScore(tuple(scores), overall, flags), n_unnamed
@@ -195,17 +201,15 @@ def unknown_labels(label_map: npt.NDArray[np.integer[Any]], declared: set[int]) 
     return {int(v): int(n) for v, n in zip(values, counts, strict=True) if n and int(v) not in declared}
 
 
-def _scores(
-    names: Sequence[str],
-    measures: Sequence[Measure],
-    tolerances: Sequence[tuple[float, ...]],
-    how: Definition,
-    grid: Grid,
-) -> list[StructureScore]:
-    return [
-        structure_score(name, measure, how, grid, tolerance)
-        for name, measure, tolerance in zip(names, measures, tolerances, strict=True)
-    ]
+def _lesions(
+    masks: Sequence[Mask], spacing_mm: Spacing, how: Definition, ignored: Mask | None
+) -> tuple[Mapping[str, float], list[dict[str, Any]]]:
+    """The lesion-wise metrics of one structure and its lesions, both empty where the definition has none."""
+    from medseg.metrics.lesions import lesion_scores
+
+    prediction, reference = masks if ignored is None else [m & ~ignored for m in masks]
+    found, lesions = lesion_scores(prediction, reference, spacing_mm, how)
+    return found, [asdict(lesion) for lesion in lesions]
 
 
 def _engine(name: Engine) -> ModuleType:

@@ -13,7 +13,9 @@ INF = float("inf")
 ISO = (1.0, 1.0, 1.0)
 
 
-def of(prediction: Labels, reference: Labels, spacing: tuple[float, ...] = ISO, tau: float = 1.0) -> dict[str, float]:
+def of(
+    prediction: Labels, reference: Labels, spacing: tuple[float, ...] = ISO, tau: float = 1.0
+) -> dict[str, float]:
     """The metrics and the status of the structure 1."""
     found = score(prediction, reference, {"it": 1}, spacing, tolerances_mm=[tau])["it"]
     return {**found.metrics, "status": found.status}  # type: ignore[dict-item]
@@ -59,10 +61,14 @@ def test_06_single_voxels_3_4_12_apart_are_13_apart() -> None:
 
 
 def test_07_one_slice_of_5_mm_too_few_is_5_mm() -> None:
-    found = of(cube((10, 10, 10), (2, 2, 2), (6, 6, 6)), cube((10, 10, 10), (2, 2, 2), (6, 6, 8)), (1.0, 1.0, 5.0))
+    found = of(
+        cube((10, 10, 10), (2, 2, 2), (6, 6, 6)), cube((10, 10, 10), (2, 2, 2), (6, 6, 8)), (1.0, 1.0, 5.0)
+    )
     assert found["dice"] == pytest.approx(0.8)
     assert found["hausdorff_mm"] == 10
-    one = of(cube((10, 10, 10), (2, 2, 2), (6, 6, 4)), cube((10, 10, 10), (2, 2, 2), (6, 6, 5)), (1.0, 1.0, 5.0))
+    one = of(
+        cube((10, 10, 10), (2, 2, 2), (6, 6, 4)), cube((10, 10, 10), (2, 2, 2), (6, 6, 5)), (1.0, 1.0, 5.0)
+    )
     assert (one["hausdorff_mm"], one["dice"]) == (5, pytest.approx(0.8))
 
 
@@ -71,7 +77,9 @@ def test_08_spacing_belongs_to_the_axis_of_its_place(axis: int, expected: float)
     shape = (9, 9, 9)
     moved = [4, 4, 4]
     moved[axis] += 1
-    assert of(points(shape, tuple(moved)), points(shape, (4, 4, 4)), (2.0, 3.0, 5.0))["hausdorff_mm"] == expected
+    assert (
+        of(points(shape, tuple(moved)), points(shape, (4, 4, 4)), (2.0, 3.0, 5.0))["hausdorff_mm"] == expected
+    )
 
 
 def test_09_a_shift_by_two_voxels_is_two_voxels() -> None:

@@ -1,4 +1,4 @@
-"""BraTS 2023's lesion-wise rules against a second, plain implementation, and the one-to-one rules in closed form."""
+"""Lesion-wise rules against a plain second implementation, and the one-to-one rules in closed form."""
 
 from __future__ import annotations
 

@@ -13,6 +13,7 @@ import typer
 from medseg.errors import ManifestError
 
 if TYPE_CHECKING:
+    from medseg.data.layouts import Layout
     from medseg.data.manifest import Manifest
 
 app = typer.Typer(
@@ -38,6 +39,75 @@ def get(
         count = fetch(manifest, to, progress=progress, overwrite=overwrite)
     total = sum(1 for c in manifest.items for _ in c.files())
     typer.echo(f"{to}: {total} files right, {count} of them new")
+
+
+@app.command()
+def scan(
+    folder: Annotated[Path, typer.Argument(help="A folder of scans in any of the known layouts.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the manifest here.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the manifest.")] = False,
+) -> None:
+    """Recognise a folder of scans, show what was taken for what, and write its manifest."""
+    from medseg.data.isolation import Reader
+    from medseg.data.manifest import write_manifest
+    from medseg.data.scanning import scan as scan_folder
+
+    with Reader() as reader:
+        manifest, layout = scan_folder(folder, reader=reader, hashes=output is not None)
+    for line in _describe(manifest, layout):
+        typer.echo(line)
+    if output is None:
+        typer.echo("nothing written; -o FILE writes the manifest")
+        return
+    write_manifest(manifest, output, overwrite)
+    typer.echo(f"wrote {output}; next: medseg data check {output} --data {folder}")
+
+
+def _describe(manifest: Manifest, layout: Layout) -> Iterator[str]:
+    """What a folder was taken for, line by line."""
+    labelled = sum(c.label is not None for c in manifest.items)
+    patients = len({c.patient for c in manifest.items})
+    yield f"layout     {layout.name}: {layout.rule}"
+    yield f"cases      {len(manifest.items)}, {labelled} with a label map, {patients} patients"
+    for split in ("training", "validation", "test"):
+        if cases := manifest.cases(split):
+            files = f"{', '.join(cases[0].image)} + {cases[0].label or 'no label map'}"
+            yield f"  {split:10} {len(cases)}, first {cases[0].case}: {files}"
+    yield f"channels   {', '.join(manifest.channels) or 'unknown'}"
+    labels = ", ".join(f"{name} {value}" for name, value in manifest.labels.items())
+    yield f"labels     {labels or 'none seen'}"
+    if manifest.regions:
+        yield f"regions    {', '.join(f'{name} {list(value)}' for name, value in manifest.regions.items())}"
+    if manifest.relabel:
+        yield f"relabel    {', '.join(f'{a} to {b}' for a, b in manifest.relabel.items())} (suggested)"
+    for note in layout.notes:
+        yield f"note       {note}"
+
+
+@app.command()
+def check(
+    manifest: Annotated[Path, typer.Argument(help="The manifest.")],
+    data: Annotated[Path, typer.Option("--data", help="The folder that its paths are relative to.")],
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    fix_report: Annotated[bool, typer.Option("--fix-report", help="Print a list of what to mend.")] = False,
+    workers: Annotated[int, typer.Option(help="Processes; 0 for one per core.")] = 0,
+) -> None:
+    """Check every file and every case among its kind; exit code 1 when something blocks."""
+    import json
+
+    from medseg.data.checking import check as check_data
+    from medseg.data.checking import format_fixes, format_report
+    from medseg.data.manifest import read_manifest
+
+    known = read_manifest(manifest)
+    with _bar("checked") as progress:
+        report = check_data(known, data, workers=workers, progress=progress)
+    if as_json:
+        fixes = {"fixes": report.fixes()} if fix_report else {}
+        typer.echo(json.dumps(report.as_dict() | fixes, indent=1, ensure_ascii=False))
+    else:
+        typer.echo("\n".join(format_fixes(report) if fix_report else format_report(report)))
+    raise typer.Exit(1 if report.blocks else 0)
 
 
 def _named_manifest(name: str) -> Manifest:

@@ -16,10 +16,16 @@ from typing import IO, Any
 import numpy as np
 
 from medseg.data.findings import Finding, UnreadableError, unreadable
+from medseg.data.isolation import Reader
 
 
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
     """The reply to one request: a header for JSON and the array's bytes."""
+    if request["do"] == "profile":
+        from medseg.data.profile import Request, profile
+
+        with Reader() if request["careful"] else HERE as reader:
+            return {"profile": profile(Request.from_dict(request["request"]), reader).as_dict()}, b""
     paths = request["paths"]
     if request["do"] == "summary":
         from medseg.data.dicom import summary
@@ -35,6 +41,18 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]
         "findings": [f.as_dict() for f in found],
     }
     return reply, np.ascontiguousarray(array).data.cast("B") if array.size else b""
+
+
+class _Here(Reader):
+    """A reader that reads in this very process, which is the child already."""
+
+    def ask(self, do: str, paths: list[str]) -> tuple[dict[str, Any], bytearray]:
+        """As `Reader.ask`, without a process of its own."""
+        reply, payload = answer({"do": do, "paths": [str(p) for p in paths]})
+        return reply | {"findings": [Finding(**f) for f in reply["findings"]]}, bytearray(payload)
+
+
+HERE = _Here()
 
 
 def _load(kind: str, paths: list[str]) -> tuple[Any, Any, dict[str, Any], list[Finding]]:
@@ -68,14 +86,14 @@ def serve(requests: IO[bytes], replies: IO[bytes]) -> None:
         try:
             reply, payload = answer(json.loads(line))
         except UnreadableError as error:
-            reply, payload = {"findings": [error.finding.as_dict()]}, b""
+            reply, payload = {"failed": error.finding.as_dict()}, b""
         except MemoryError:
             bad = unreadable("reading it takes more memory than allowed", "crop or convert it")
-            reply, payload = {"findings": [bad.as_dict()]}, b""
+            reply, payload = {"failed": bad.as_dict()}, b""
         # Whatever a decoder raises, the parent must hear of it, or it would wait for ever.
         except Exception as error:  # noqa: BLE001
             bad = unreadable(f"{type(error).__name__}: {error}")
-            reply, payload = {"findings": [bad.as_dict()]}, b""
+            reply, payload = {"failed": bad.as_dict()}, b""
         text = json.dumps(reply).encode()
         replies.write(struct.pack("<QQ", len(text), len(payload)) + text)
         replies.write(payload)

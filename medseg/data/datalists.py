@@ -43,7 +43,7 @@ def datalist(
             "choose another split, or make one with `medseg data split`",
         )
     wanted = [path for c in cases for _, path, _ in c.files()]
-    missing = [path for path in wanted if not (root / path).exists()]
+    missing = [path for path in wanted if not (root / path.split("#")[0]).exists()]
     if missing:
         raise ManifestError(
             f"{len(missing)} of {len(wanted)} files of {known.name} are not in {root}, first {missing[0]}",

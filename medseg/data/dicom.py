@@ -103,9 +103,12 @@ def load_dicom(paths: Sequence[str]) -> tuple[npt.NDArray[Any], Affine, dict[str
         UnreadableError: there is no series with pixels, or there are several.
     """
     slices, first, found = [], None, []
-    for path in paths:
+    wanted = paths[-1][1:] if paths[-1].startswith("#") else ""
+    for path in paths[:-1] if wanted else paths:
         try:
             data = header(path)
+            if wanted and str(data.get("SeriesInstanceUID", "")) != wanted:
+                continue
             slices += _slices(data, path)
             first = first or data
         except UnreadableError as error:

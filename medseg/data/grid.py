@@ -89,8 +89,18 @@ def same_grid(a: Affine, b: Affine, shape_a: tuple[int, ...], shape_b: tuple[int
     away = float(np.linalg.norm(corners(a, shape_a) - corners(b, shape_b), axis=1).max())
     if not found or away <= tolerance:
         return []
+    if _same_corners(a, b, shape_a, tolerance):
+        text = f"stored {codes_of(b)} against the image's {codes_of(a)}, on the same place"
+        return [_finding("orientation", WARNING, text, why, "reorient both when they are read")]
     rule = "shift" if len(found) == 1 and shift > tolerance else "grid"
     return [_finding(rule, BLOCKS, "; ".join(found), why, do)]
+
+
+def _same_corners(a: Affine, b: Affine, shape: tuple[int, ...], tolerance: float) -> bool:
+    """True where both grids fill the same box: only the order or direction of the axes differs."""
+    first, second = corners(a, shape), corners(b, shape)
+    between = np.linalg.norm(first[:, None] - second[None], axis=2)
+    return bool(between.min(0).max() <= tolerance and between.min(1).max() <= tolerance)
 
 
 def _finding(rule: str, severity: str, found: str, expected: str, do: str = "correct the header") -> Finding:

@@ -39,9 +39,21 @@ class Reader:
         Raises:
             UnreadableError: the file gives no image, or the child crashed or took too long over it.
         """
+        reply, payload = self.request(
+            {"do": do, "paths": [p if p.startswith("#") else str(Path(p).absolute()) for p in paths]}
+        )
+        found = [Finding(**f) for f in reply.get("findings", [])]
+        return reply | {"findings": found}, payload
+
+    def request(self, what: dict[str, Any]) -> tuple[dict[str, Any], bytearray]:
+        """The child's reply to any request, as it came.
+
+        Raises:
+            UnreadableError: the child says that it failed, crashed or took too long.
+        """
         with self._lock:
             child = self._started()
-            line = json.dumps({"do": do, "paths": [str(Path(p).absolute()) for p in paths]}) + "\n"
+            line = json.dumps(what) + "\n"
             deadline = time.monotonic() + self.time_s
             try:
                 assert child.stdin is not None
@@ -57,10 +69,9 @@ class Reader:
             finally:
                 if sys.exc_info()[0] is not None:
                     self._stop()
-        found = [Finding(**f) for f in reply.get("findings", [])]
-        if "shape" not in reply and "series" not in reply:
-            raise UnreadableError(found[0])
-        return reply | {"findings": found}, payload
+        if "failed" in reply:
+            raise UnreadableError(Finding(**reply["failed"]))
+        return reply, payload
 
     def close(self) -> None:
         """End the child."""

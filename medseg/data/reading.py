@@ -84,7 +84,7 @@ class Image:
 def read_image(
     path: str | os.PathLike[str], *, reader: Reader | None = None, max_bytes: int = MAX_BYTES
 ) -> Image:
-    """The scan in a file, or in a folder that holds one DICOM series.
+    """The scan in a file, or in a folder that holds one DICOM series; ``folder#UID`` is one of several.
 
     NIfTI is read here, all else in a child process with limits (`reader`, one is shared by default), so
     a file that crashes its decoder costs an error and not the program. Values are those the file means: slope
@@ -116,6 +116,10 @@ def examine(
 def _load(path: Path, reader: Reader, max_bytes: int) -> Image:
     if path.is_dir():
         return _ask(reader, "dicom", dicom_files(path), "DICOM")
+    if not path.exists() and "#" in path.name:
+        folder, _, uid = str(path).rpartition("#")
+        if Path(folder).is_dir():
+            return _ask(reader, "dicom", dicom_files(Path(folder)), "DICOM", series=uid)
     if not path.exists():
         raise UnreadableError(Finding("missing", BLOCKS, f"{path.name} is missing", "the file", "fetch it"))
     if path.stat().st_size == 0:
@@ -171,18 +175,20 @@ def dicom_files(folder: Path) -> list[Path]:
         UnreadableError: there is none.
     """
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
-    found = [p for p in files if p.name.upper() != "DICOMDIR" and _looks_dicom(p)]
+    found = [p for p in files if p.name.upper() != "DICOMDIR" and looks_dicom(p)]
     if not found:
         raise UnreadableError(unreadable(f"folder {folder.name} holds no DICOM file"))
     return found
 
 
-def _looks_dicom(path: Path) -> bool:
+def looks_dicom(path: Path) -> bool:
+    """True where the first bytes, or the ending, are DICOM's."""
     with path.open("rb") as stream:
         return is_dicom(stream.read(132)) or path.suffix.lower() in (".dcm", ".ima")
 
 
-def _ask(reader: Reader, do: str, paths: Sequence[Path], kind: str) -> Image:
-    reply, payload = reader.ask(do, [str(p) for p in paths])
+def _ask(reader: Reader, do: str, paths: Sequence[Path], kind: str, series: str = "") -> Image:
+    # A series among others in its folder is asked for by its UID, as the last of the paths.
+    reply, payload = reader.ask(do, [*(str(p) for p in paths), *([f"#{series}"] if series else [])])
     affine = np.array(reply["affine"], float)
     return Image(as_array(reply, payload), affine, kind, findings=tuple(reply["findings"]), **reply["about"])

@@ -1,0 +1,225 @@
+"""Each case against its kind: what no file shows when it is looked at alone.
+
+Outliers are judged by the median and the median absolute deviation (Hampel), so that the outlier itself does
+not widen the bound. Limits are wide on purpose: a check that cries wolf is switched off.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from medseg.data.channels import channel_findings
+from medseg.data.duplicates import duplicate_findings
+from medseg.data.findings import BLOCKS, WARNING, Finding
+from medseg.data.manifest import Manifest
+from medseg.data.profile import CaseProfile, StructureProfile
+
+_FEWEST = 6
+# 1.4826 makes the median absolute deviation a standard deviation where the values are normal.
+_MAD_TO_SD = 1.4826
+_SIDES = {"left": -1, "l": -1, "lh": -1, "right": 1, "r": 1, "rh": 1}
+
+
+def cohort_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
+    """Everything that shows only between cases."""
+    found = _patients(manifest)
+    found += duplicate_findings(profiles)
+    found += _never(manifest, profiles)
+    found += _outliers(manifest, profiles)
+    found += _sides(manifest, profiles)
+    found += channel_findings(manifest, profiles)
+    return found
+
+
+def _patients(manifest: Manifest) -> list[Finding]:
+    splits = defaultdict(set)
+    folds = defaultdict(set)
+    for c in manifest.items:
+        splits[c.patient].add(c.split)
+        if c.fold is not None:
+            folds[c.patient].add(c.fold)
+    found = []
+    for c in manifest.items:
+        if len(splits[c.patient]) > 1:
+            text = f"patient {c.patient} is in {', '.join(sorted(splits[c.patient]))}"
+            bad = Finding("patient-splits", BLOCKS, text, "one split per patient", "run `medseg data split`")
+            found.append(bad.at(c.case))
+        elif len(folds[c.patient]) > 1:
+            text = f"patient {c.patient} is in folds {sorted(folds[c.patient])}"
+            bad = Finding("patient-splits", BLOCKS, text, "one fold per patient", "run `medseg data split`")
+            found.append(bad.at(c.case))
+    return found
+
+
+def _never(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
+    if not any(p.has_label for p in profiles):
+        return []
+    seen = {s.number for p in profiles for s in p.structures}
+    found = []
+    for name, value in manifest.labels.items():
+        numbers = {value} if isinstance(value, int) else set(value)
+        if numbers - {0} and not numbers & seen:
+            text = f"{name} ({', '.join(map(str, sorted(numbers)))}) is in no label map"
+            found.append(Finding("label-missing", WARNING, text, "at least one case", "correct `labels`"))
+    return found
+
+
+def _names(manifest: Manifest) -> dict[int, str]:
+    return {value: name for name, value in manifest.labels.items() if isinstance(value, int) and value}
+
+
+def robust_z(values: npt.NDArray[np.float64], floor: float) -> npt.NDArray[np.float64]:
+    """Distance from the median in robust standard deviations, which are taken as `floor` at least."""
+    away = values - np.median(values, axis=0)
+    spread = np.maximum(_MAD_TO_SD * np.median(np.abs(away), axis=0), floor)
+    return np.asarray(away / spread)
+
+
+def is_outlier(
+    values: npt.NDArray[np.float64], *, floor: float, least: float, limit: float = 6
+) -> npt.NDArray[np.bool_]:
+    """True where a value is `limit` robust deviations and `least` from the median, and beyond the others' tail.
+
+    In large sets with heavy tails (skin lesions) a few per cent lie beyond any robust limit and are no fault;
+    there the bound is half as far again as 99 of 100 cases lie. With columns, one of them is enough.
+    """
+    away = np.abs(values - np.median(values, axis=0))
+    far = (np.abs(robust_z(values, floor)) > limit) & (away > least)
+    if len(values) >= 50:
+        far &= away > 1.5 * np.percentile(away, 99, axis=0)
+    return np.asarray(far.reshape(len(values), -1).any(1))
+
+
+def _outliers(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
+    found = []
+    for number, name in _names(manifest).items():
+        pairs = [(p, s) for p in profiles for s in p.structures if s.number == number and s.voxels]
+        if len(pairs) < _FEWEST:
+            continue
+        found += _volumes(name, pairs) + _positions(name, pairs) + _intensities(name, pairs)
+    return found
+
+
+Pairs = Sequence[tuple[CaseProfile, StructureProfile]]
+
+
+def _volumes(name: str, pairs: Pairs) -> list[Finding]:
+    volumes = np.array([s.volume_mm3 for _, s in pairs])
+    # A tenth of the logarithm's unit: structures that hardly differ must not make each other outliers.
+    logs = np.log(np.maximum(volumes, 1e-9))
+    z = robust_z(logs, 0.1)
+    far = is_outlier(logs, floor=0.1, least=float(np.log(3)), limit=5)
+    median = float(np.median(volumes))
+    unit = "mm3" if pairs[0][0].has_grid else "pixels"
+    return [
+        _outlier(
+            "volume", p, f"{name} has {s.volume_mm3:.4g} {unit} (robust z {zi:+.1f})", f"about {median:.4g}"
+        )
+        for (p, s), zi, wide in zip(pairs, z, far, strict=True)
+        if wide
+    ]
+
+
+def _positions(name: str, pairs: Pairs) -> list[Finding]:
+    centres = np.array([s.centre for _, s in pairs])
+    z = robust_z(centres, 0.02)
+    far = is_outlier(centres, floor=0.02, least=0.12)
+    middle = np.round(np.median(centres, axis=0), 2).tolist()
+    return [
+        _outlier(
+            "position",
+            p,
+            f"{name} lies at {np.round(s.centre, 2).tolist()} of the view (robust z {abs(zi).max():.1f})",
+            f"about {middle}",
+        )
+        for (p, s), zi, wide in zip(pairs, z, far, strict=True)
+        if wide
+    ]
+
+
+def _intensities(name: str, pairs: Pairs) -> list[Finding]:
+    longest = max(len(s.intensity) for _, s in pairs)
+    whole = [(p, s) for p, s in pairs if len(s.intensity) == longest]
+    if not longest or len(whole) < _FEWEST:
+        return []
+    means = np.array([s.intensity for _, s in whole])
+    far = is_outlier(means, floor=0.05, least=0.5)
+    return [
+        _outlier(
+            "intensity",
+            p,
+            f"{name} has intensity {np.round(s.intensity, 2).tolist()} of the image's spread from its median",
+            f"about {np.round(np.median(means, axis=0), 2).tolist()}",
+        )
+        for (p, s), wide in zip(whole, far, strict=True)
+        if wide
+    ]
+
+
+def _outlier(what: str, p: CaseProfile, found: str, expected: str) -> Finding:
+    do = "look at this case: is the label map its own, complete and on the right structure?"
+    return Finding(f"outlier-{what}", WARNING, found, expected, do, p.case)
+
+
+def _sides(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
+    """Left structures that lie on the right: by name, and without names by the side where the others lie."""
+    pairs = list(_pairs_of_sides(_names(manifest)))
+    found = []
+    for p in profiles:
+        at = {s.number: s.centre[0] for s in p.structures if s.voxels and p.has_grid}
+        wrong = [stem for left, right, stem in pairs if left in at and right in at and at[left] > at[right]]
+        if wrong:
+            text = f"left {wrong[0]} lies to the patient's right of right {wrong[0]}"
+            bad = Finding("sides", BLOCKS, text, "left on the left", "correct the header or swap the labels")
+            found.append(bad.at(p.case))
+    accused = {f.case for f in found}
+    return found + [f for f in _mirrored(profiles) if f.case not in accused]
+
+
+def _pairs_of_sides(names: dict[int, str]) -> Iterable[tuple[int, int, str]]:
+    """(left number, right number, common name) of structures whose names differ in their side alone."""
+    sides: dict[str, dict[int, int]] = defaultdict(dict)
+    for number, name in names.items():
+        words = [w for w in re.split(r"[^a-z0-9]+", name.lower()) if w]
+        side = [_SIDES[w] for w in words if w in _SIDES]
+        if len(side) == 1:
+            sides[" ".join(w for w in words if w not in _SIDES)][side[0]] = number
+    for stem, known in sides.items():
+        if len(known) == 2:
+            yield known[-1], known[1], stem
+
+
+def _mirrored(profiles: Sequence[CaseProfile]) -> list[Finding]:
+    """Cases whose off-centre structures all lie at the mirror image of where the others have them."""
+    by_number: dict[int, list[tuple[str, float]]] = defaultdict(list)
+    for p in profiles:
+        for s in p.structures:
+            if p.has_grid and s.voxels:
+                by_number[s.number].append((p.case, s.centre[0]))
+    votes: dict[str, list[bool]] = defaultdict(list)
+    usual = 0.0
+    for entries in by_number.values():
+        x = np.array([v for _, v in entries])
+        middle, spread = float(np.median(x)), float(_MAD_TO_SD * np.median(np.abs(x - np.median(x))))
+        if len(entries) < _FEWEST or abs(middle) < 0.05 or abs(middle) < 4 * spread:
+            continue
+        usual = middle
+        for case, value in entries:
+            votes[case].append(abs(value + middle) < max(4 * spread, 0.3 * abs(middle)))
+    return [
+        Finding(
+            "sides",
+            WARNING,
+            "the structures lie at the mirror image of where the other cases have them",
+            f"the {'left' if usual < 0 else 'right'} side",
+            "left and right may be exchanged: look at the header and at the picture",
+            case,
+        )
+        for case, mirrored in votes.items()
+        if all(mirrored)
+    ]

@@ -110,6 +110,73 @@ def check(
     raise typer.Exit(1 if report.blocks else 0)
 
 
+@app.command()
+def split(
+    manifest: Annotated[Path, typer.Argument(help="The manifest; the splits are written into it.")],
+    data: Annotated[
+        Path | None, typer.Option("--data", help="Its folder, to stratify by structures.")
+    ] = None,
+    validation: Annotated[float | None, typer.Option(help="Share; 0.2, or 0 with --folds.")] = None,
+    test: Annotated[float, typer.Option(help="Share; 0 keeps the test split as it is.")] = 0.0,
+    folds: Annotated[int, typer.Option(help="Also deal this many folds.")] = 0,
+    seed: Annotated[int, typer.Option(help="The same seed deals the same.")] = 0,
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write here instead.")] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace the output file.")] = False,
+) -> None:
+    """Deal splits and folds: patients stay whole, structures are spread evenly, a seed decides."""
+    from medseg.data.manifest import SPLITS, read_manifest, write_manifest
+    from medseg.data.splits import split as deal
+    from medseg.data.splits import strata_of
+
+    known = read_manifest(manifest)
+    volumes = {}
+    if data is not None:
+        from medseg.data.checking import profiles_of
+
+        with _bar("measured") as progress:
+            for p in profiles_of(known, data, progress=progress, hashes=False):
+                volumes[p.case] = {s.number: s.volume_mm3 for s in p.structures}
+    share = validation if validation is not None else 0.0 if folds else 0.2
+    dealt = deal(
+        known,
+        validation=share,
+        test=test,
+        n_folds=folds,
+        seed=seed,
+        strata=strata_of(volumes),
+        keep_test=test == 0,
+    )
+    where = write_manifest(dealt, output or manifest, overwrite=overwrite or output is None)
+    for name in SPLITS:
+        cases = dealt.cases(name)
+        typer.echo(f"{name:10} {len(cases)} cases of {len({c.patient for c in cases})} patients")
+    if folds:
+        sizes = [sum(c.fold == n for c in dealt.items) for n in range(folds)]
+        typer.echo(f"folds      {', '.join(map(str, sizes))} cases held out")
+    how = "stratified by structures" if volumes else "not stratified: no --data"
+    typer.echo(f"wrote {where}, seed {seed}, {how}")
+
+
+@app.command()
+def fingerprint(
+    manifest: Annotated[Path, typer.Argument(help="The manifest.")],
+    data: Annotated[Path, typer.Option("--data", help="The folder that its paths are relative to.")],
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for fingerprint.json and .html.")],
+    workers: Annotated[int, typer.Option(help="Processes; 0 for one per core.")] = 0,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an older fingerprint.")] = False,
+) -> None:
+    """Describe a data set for planning: shapes, spacings, intensities, structures, cost; JSON and a page."""
+    from medseg.data.manifest import read_manifest
+    from medseg.planning.fingerprint import fingerprint as take
+    from medseg.planning.page import write_fingerprint
+
+    known = read_manifest(manifest)
+    with _bar("measured") as progress:
+        found = take(known, data, workers=workers, progress=progress)
+    for path in write_fingerprint(found, output, overwrite):
+        typer.echo(f"wrote {path}")
+
+
 def _named_manifest(name: str) -> Manifest:
     """The manifest of this path, or of this name in data_manifests/ here or beside the package."""
     from medseg.data.manifest import read_manifest

@@ -142,6 +142,7 @@ def profiles_of(
     workers: int = 0,
     progress: Callable[[int, int], None] | None = None,
     detail: bool = False,
+    hashes: bool = True,
 ) -> Iterator[CaseProfile]:
     """The profile of every case as it comes, not in order; each worker is a child process of its own."""
     count = min(workers or os.cpu_count() or 1, len(manifest.items))
@@ -153,7 +154,7 @@ def profiles_of(
     def one(case: Case) -> CaseProfile:
         reader = idle.get()
         try:
-            return _profile(reader, _request(manifest, root, case, detail))
+            return _profile(reader, _request(manifest, root, case, detail, hashes))
         finally:
             idle.put(reader)
 
@@ -169,7 +170,7 @@ def profiles_of(
             reader.close()
 
 
-def _request(manifest: Manifest, root: Path, case: Case, detail: bool) -> Request:
+def _request(manifest: Manifest, root: Path, case: Case, detail: bool, hashes: bool) -> Request:
     return Request(
         case.case,
         case.patient,
@@ -179,7 +180,7 @@ def _request(manifest: Manifest, root: Path, case: Case, detail: bool) -> Reques
         len(manifest.channels),
         manifest.numbers,
         manifest.relabel,
-        hashes=not detail,
+        hashes=hashes and not detail,
         detail=detail,
     )
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -139,6 +139,9 @@ def profile(request: Request, reader: Reader) -> CaseProfile:
         image, found = examine(where, reader=reader)
         out.findings += [f.at(out.case, path) for f in found if kind == "image" or f.severity != "note"]
         out.n_bytes += where.stat().st_size if where.is_file() else 0
+        if image is not None and any(f.rule in ("affine", "spacing") and f.severity == BLOCKS for f in found):
+            # No place can be told from such a grid; what its voxels hold is judged all the same.
+            image = replace(image, affine=np.eye(4), has_grid=False)
         if image is not None and kind == "image":
             images.append((path, image))
         elif image is not None:

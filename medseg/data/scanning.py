@@ -146,7 +146,7 @@ def _described(folder: Path, paths: Sequence[str]) -> Layout | None:
 
 
 def _told_labels(labels: Any) -> tuple[dict[str, int | tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """nnU-Net v2 maps names to numbers or regions, MSD and v1 numbers to names; ``ignore`` is no structure."""
+    """nnU-Net v2 maps names to numbers or regions, MSD numbers to names; ``ignore`` is no structure."""
     found: dict[str, int | tuple[int, ...]] = {}
     regions: dict[str, tuple[int, ...]] = {}
     for key, value in labels.items() if isinstance(labels, dict) else []:

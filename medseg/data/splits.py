@@ -119,7 +119,8 @@ def _must(part: Sequence[Case], left: int, n_empty: int) -> float:
 def strata_of(volumes: Mapping[str, Mapping[int, float]], n_levels: int = 3) -> dict[str, str]:
     """Case to stratum: which structures it has and, by terciles, how much of them in all."""
     totals = {case: sum(v.values()) for case, v in volumes.items()}
-    bounds = np.quantile(list(totals.values()), np.linspace(0, 1, n_levels + 1)[1:-1]) if totals else []
+    levels = np.linspace(0, 1, n_levels + 1)[1:-1]
+    bounds = np.quantile(list(totals.values()) or [0.0], levels)
     found = {}
     for case, known in volumes.items():
         present = ",".join(str(n) for n, v in sorted(known.items()) if v > 0)

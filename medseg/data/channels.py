@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medseg.data.findings import BLOCKS, WARNING, Finding
 from medseg.data.manifest import Manifest
-from medseg.data.profile import QUANTILES, CaseProfile
+from medseg.data.profile import CaseProfile
 
 _FEWEST = 5
 _MOST_CHANNELS = 5
@@ -23,10 +23,11 @@ def channel_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> lis
     if not usual:
         return []
     n = usual.most_common(1)[0][0]
-    whole = [p for p in profiles if len(p.channels) == n and all(c.quantiles for c in p.channels)]
+    whole = [p for p in profiles if len(p.channels) == n and all(c.quantiles and c.thumb for c in p.channels)]
     found = _units(manifest, whole)
     found += _colour(profiles)
-    if 2 <= n <= _MOST_CHANNELS and len(whole) >= _FEWEST and not any(c.is_rgb for c in whole[0].channels):
+    volumes = bool(whole) and not any(c.is_rgb for c in whole[0].channels)
+    if volumes and 2 <= n <= _MOST_CHANNELS and len(whole) >= _FEWEST:
         found += _exchanged(manifest, whole)
     return found
 
@@ -79,30 +80,40 @@ def _kind(p: CaseProfile) -> str:
 
 def _exchanged(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
     """Cases whose channels fit the other cases' profiles far better in another order."""
-    features = np.array([_features(p) for p in profiles])
-    # A structure that no case has leaves a column without numbers, which counts for nothing.
-    features = np.where(np.all(np.isnan(features), axis=0), 0.0, features)
-    middle = np.nanmedian(features, axis=0)
-    spread = 1.4826 * np.nanmedian(np.abs(features - middle), axis=0) + 0.05
-    orders = list(permutations(range(features.shape[1])))
+    known = [_features(p) for p in profiles]
+    orders = list(permutations(range(len(profiles[0].channels))))
+    rows = np.array([_ordered(f, orders[0]) for f in known])
+    whole = _model(rows) if len(rows) > _LEAVE_ONE_OUT else None
     found = []
-    for p, own in zip(profiles, features, strict=True):
-        costs = [_cost(own[list(order)], middle, spread) for order in orders]
+    for number, (p, own) in enumerate(zip(profiles, known, strict=True)):
+        middle, spread = whole or _model(np.delete(rows, number, axis=0))
+        costs = [_cost(_ordered(own, order), middle, spread) for order in orders]
         best = int(np.argmin(costs))
-        if best and costs[0] > 1.5 * costs[best] and costs[0] - costs[best] > _LEAST_GAIN:
+        if best and costs[0] > _RATIO * costs[best]:
             found.append(_order_finding(manifest, p, orders[best], costs[0], costs[best]))
     return found
 
 
-_LEAST_GAIN = 0.75
+# On 12 cases of BraTS 2018 the right order costs at most 0.53 of the best other one, and any exchange of two
+# channels at least 1.9 of it; on phantoms 0.23 and 4.3.
+_RATIO = 1.3
+_LEAVE_ONE_OUT = 60
+_WORST = 25.0
+
+Floats = npt.NDArray[np.float64]
 
 
-def _cost(
-    own: npt.NDArray[np.float64], middle: npt.NDArray[np.float64], spread: npt.NDArray[np.float64]
-) -> float:
-    """Mean robust distance; a single wild feature counts no more than six."""
+def _model(rows: Floats) -> tuple[Floats, Floats]:
+    """Median and robust spread of every feature; a feature that nobody has counts for nothing."""
+    rows = np.where(np.all(np.isnan(rows), axis=0), 0.0, rows)
+    middle = np.nanmedian(rows, axis=0)
+    return middle, 1.4826 * np.nanmedian(np.abs(rows - middle), axis=0) + 0.1
+
+
+def _cost(own: Floats, middle: Floats, spread: Floats) -> float:
+    """Mean squared robust distance; one wild feature counts no more than five deviations."""
     usable = ~np.isnan(own)
-    return float(np.minimum(np.abs(own - middle) / spread, 6)[usable].mean()) if usable.any() else 0.0
+    return float(np.minimum(((own - middle) / spread) ** 2, _WORST)[usable].mean()) if usable.any() else 0.0
 
 
 def _order_finding(
@@ -125,18 +136,29 @@ def _order_finding(
     )
 
 
-def _features(p: CaseProfile) -> npt.NDArray[np.float64]:
-    """Per channel: the shape of its histogram and the contrast of each structure, whatever the scale."""
-    numbers = (1, 2, 3, 4)
-    rows = []
+Features = tuple[Floats, Floats, Floats]
+
+
+def _features(p: CaseProfile) -> Features:
+    """Shape of each histogram, contrast of each structure in it, how channels correlate; free of scale."""
+    shapes, contrasts = [], []
+    by_number = {s.number: s.intensity for s in p.structures}
     for number, channel in enumerate(p.channels):
         q = np.array(channel.quantiles)
-        spread = max(q[6] - q[2], 1e-9)
-        shape = (q[[2, 3, 5, 6, 7]] - q[4]) / spread
-        by_number = {s.number: s.intensity for s in p.structures}
-        contrast = [
-            by_number[n][number] if n in by_number and len(by_number[n]) > number else np.nan for n in numbers
-        ]
-        rows.append([*shape, *(2 * c for c in contrast)])
-    assert len(QUANTILES) == len(p.channels[0].quantiles)
-    return np.array(rows)
+        shapes.append((q[[2, 3, 5, 6, 7]] - q[4]) / max(q[6] - q[2], 1e-9))
+        known = [by_number.get(n, []) for n in (1, 2, 3, 4)]
+        contrasts.append([i[number] if len(i) > number else np.nan for i in known])
+    alike = np.corrcoef(np.stack([c.thumbnail() for c in p.channels]))
+    return np.array(shapes), 2 * np.array(contrasts), 2 * np.arctanh(np.clip(alike, -0.999, 0.999))
+
+
+def _ordered(known: Features, order: Sequence[int]) -> Floats:
+    """One row of features with the channels in this order: each channel's own, and the differences of pairs.
+
+    Differences are tighter than the features themselves, since what a scanner does it does to all channels.
+    """
+    shapes, contrasts, alike = known
+    shapes, contrasts, alike = shapes[list(order)], contrasts[list(order)], alike[np.ix_(order, order)]
+    a, b = np.triu_indices(len(order), 1)
+    pairs = [shapes[a] - shapes[b], contrasts[a] - contrasts[b], alike[a, b]]
+    return np.concatenate([x.ravel() for x in (shapes, contrasts, *pairs)])

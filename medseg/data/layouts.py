@@ -128,8 +128,13 @@ def take_apart(path: str, with_folders: bool = True, indexed: bool = False) -> P
     named = [w for w in words[-3:] if w.lower() in CHANNELS]
     if not channel and named and not is_label:
         channel = CHANNELS[named[-1].lower()]
-    kept = [w for w in words if not _is_role(w)] or [w for w in words if w.lower() not in LABEL_WORDS]
     place = [f for f in folders if not _is_role_folder(f)] if with_folders else []
+    kept = [w for w in words if not _is_role(w)]
+    if stem.startswith("VSD.Brain"):
+        # BraTS 2013 and 2015: every file is numbered on its own, only the folder above names the case.
+        place, kept = [f for f in place if not f.startswith("VSD.Brain")], []
+    if not kept and not place:
+        kept = [w for w in words if w.lower() not in LABEL_WORDS]
     left = [w for w in kept if w.lower() not in CHANNELS or len(kept) == 1]
     key = tuple(w.lower() for f in place for w in re.split(r"[_\-.\s]+", f)) + tuple(w.lower() for w in left)
     name = _name(place, left, stem)
@@ -165,14 +170,14 @@ def _name(place: Sequence[str], left: Sequence[str], stem: str) -> str:
 
 def pair(paths: Sequence[str]) -> tuple[list[Case], list[str], list[str]]:
     """Cases, channel names and notes for these files, by whichever way of naming pairs the most labels."""
-    indexed = _is_indexed(paths)
+    indexed = is_indexed(paths)
     ways = [[take_apart(p, folders, indexed) for p in paths] for folders in (True, False)]
     ways.append([_by_number(part) for part in ways[1]])
     best = max(ways, key=_matched)
     return _cases(best)
 
 
-def _is_indexed(paths: Sequence[str]) -> bool:
+def is_indexed(paths: Sequence[str]) -> bool:
     """True where names end in nnU-Net's channel numbers: the labels lack them, or all are low and shared."""
     labels = {stem_of(p) for p in paths if take_apart(p).is_label}
     images = [stem_of(p) for p in paths if not take_apart(p).is_label]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
@@ -15,7 +14,16 @@ import numpy as np
 from medseg.data.dicom_layout import dicom_cases
 from medseg.data.fetch import file_hash
 from medseg.data.isolation import Reader
-from medseg.data.layouts import Layout, images_of, list_files, pair, patient_of, stem_of
+from medseg.data.layouts import (
+    Layout,
+    images_of,
+    is_indexed,
+    list_files,
+    pair,
+    patient_of,
+    stem_of,
+    take_apart,
+)
 from medseg.data.manifest import SPLITS, Case, Manifest
 from medseg.data.reading import Image, examine
 from medseg.data.tables import enrich, table_cases
@@ -43,7 +51,8 @@ def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest
             "images, and label maps whose names match theirs",
             "make a CSV with the columns case, image, label and scan again",
         )
-    enrich(folder, paths, layout)
+    if layout.name != "CSV":
+        enrich(folder, paths, layout)
     _look(folder, layout, reader)
     if hashes:
         layout.cases = [_hashed(folder, c) for c in layout.cases]
@@ -103,15 +112,13 @@ def _named(images: Sequence[str]) -> tuple[str, str]:
     if any(s.endswith("_segmentation") for s in stems) and share(r"\.(jpe?g|png)$") > 0.9:
         return "ISIC", "pictures, and masks named …_segmentation"
     if any("imagestr/" in p for p in low):
-        if sum(
-            bool(re.search(r"_\d{4}$", s)) for p, s in zip(low, stems, strict=True) if "imagest" in p
-        ) > 0 and (
-            not any(re.search(r"_\d{4}$", s) for p, s in zip(low, stems, strict=True) if "labelst" in p)
-        ):
+        if is_indexed(images):
             return "nnU-Net", "imagesTr with …_0000 per channel and labelsTr without"
         return "MSD", "imagesTr and labelsTr with equal names"
-    folders = Counter(str(PurePosixPath(p).parent) for p in images)
-    if len(folders) > 2 and max(folders.values()) <= 6:
+    parts = [take_apart(p) for p in images]
+    whole = {PurePosixPath(p.path).parent for p in parts if p.is_label}
+    whole &= {PurePosixPath(p.path).parent for p in parts if not p.is_label}
+    if len(whole) > 1 and len(whole) >= len({PurePosixPath(p) for p in images}) / 6:
         return "folder per case", "every folder holds the files of one case"
     return "images and labels", "names that match once the words for image and label are taken out"
 

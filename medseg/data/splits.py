@@ -89,31 +89,22 @@ def _folds(cases: Sequence[Case], n_folds: int, strata: Mapping[str, str], seed:
 def _deal(
     patients: Mapping[str, Sequence[Case]], shares: Sequence[float], strata: Mapping[str, str], seed: int
 ) -> list[list[Case]]:
-    """Each patient to the part that lacks most of its stratum, rare strata and large groups first."""
+    """Patients in random order within their stratum, each to the part that is least full for its share.
+
+    As the parts fill in proportion at every moment (Sainte-Lague), each stratum is spread in proportion.
+    """
     rng = np.random.default_rng(seed)
     order = [str(p) for p in rng.permutation(sorted(patients))]
-    kind = {p: strata.get(patients[p][0].case, "") for p in order}
-    size = {k: sum(len(patients[p]) for p in order if kind[p] == k) for k in set(kind.values())}
-    total = sum(len(g) for g in patients.values())
-    order.sort(key=lambda p: (size[kind[p]], kind[p], -len(patients[p])))
+    order.sort(key=lambda p: strata.get(patients[p][0].case, ""))
     parts: list[list[Case]] = [[] for _ in shares]
-    held: dict[tuple[int, str], int] = defaultdict(int)
     for number, p in enumerate(order):
-        lack = [
-            (share * size[kind[p]] - held[n, kind[p]]) / size[kind[p]]
-            + (share * total - len(parts[n])) / total
-            + _must(parts[n], len(order) - number, sum(not q for q in parts))
-            for n, share in enumerate(shares)
-        ]
-        best = int(np.argmax(lack))
-        parts[best] += patients[p]
-        held[best, kind[p]] += len(patients[p])
+        group = patients[p]
+        full = [(len(part) + len(group) / 2) / share for part, share in zip(parts, shares, strict=True)]
+        empty = [n for n, part in enumerate(parts) if not part]
+        # No part stays empty: the last patients go where nobody is.
+        best = empty[0] if empty and len(order) - number <= len(empty) else int(np.argmin(full))
+        parts[best] += group
     return parts
-
-
-def _must(part: Sequence[Case], left: int, n_empty: int) -> float:
-    """No part stays empty: the last patients go where nobody is."""
-    return 10.0 if not part and left <= n_empty else 0.0
 
 
 def strata_of(volumes: Mapping[str, Mapping[int, float]], n_levels: int = 3) -> dict[str, str]:

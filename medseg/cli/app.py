@@ -12,6 +12,7 @@ from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
 from medseg.cli.lint import lint
+from medseg.cli.networks import networks
 from medseg.cli.overrides import SETTINGS
 from medseg.cli.predict import predict
 from medseg.cli.report import report
@@ -41,6 +42,7 @@ app.command()(compare)
 app.command()(demo)
 app.command()(evaluate)
 app.command()(lint)
+app.command()(networks)
 app.command()(predict)
 app.command()(report)
 app.command(context_settings=SETTINGS)(show_config)

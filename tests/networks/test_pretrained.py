@@ -113,9 +113,9 @@ def test_a_file_with_code_in_it_is_refused_and_not_run(tmp_path, capsys):
 
 
 def test_weights_of_another_encoder_are_refused(tmp_path):
-    torch.save(build_encoder("resnet34", 2, 3).state_dict(), tmp_path / "w.pt")
+    torch.save(build_encoder("resnet18", 2, 3).state_dict(), tmp_path / "w.pt")
     with pytest.raises(MedsegError, match="encoder that the weights were trained for"):
-        build("unet", 2, 3, 2, encoder="resnet50", pretrained=str(tmp_path / "w.pt"))
+        build("unet", 2, 3, 2, encoder="resnet34", pretrained=str(tmp_path / "w.pt"))
 
 
 def test_batch_statistics_are_refused_for_another_normalisation():
@@ -125,7 +125,7 @@ def test_batch_statistics_are_refused_for_another_normalisation():
 
 def test_a_missing_file_is_named():
     with pytest.raises(DataError, match=r"nowhere\.pt"):
-        build("unet", 2, 3, 2, encoder="resnet18", pretrained="nowhere.pt")
+        build("unet", 2, 3, 2, encoder="mobilenetv2", pretrained="nowhere.pt")
 
 
 def test_the_wheels_file_is_the_published_one():

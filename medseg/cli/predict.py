@@ -46,6 +46,9 @@ def predict(
         typer.Option(help="stream: medseg's own; stock: the bundle's inferer and Invertd as they are."),
     ] = Engine.auto,
     trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    max_ram: Annotated[
+        str | None, typer.Option("--max-ram", help="Memory that may be taken, such as 4G; same labels.")
+    ] = None,
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 
@@ -55,14 +58,17 @@ def predict(
     from medseg.bundle.restricted import check
     from medseg.inference.cases import find_cases
     from medseg.inference.cohort import predict_cases
+    from medseg.inference.memory import parse_size
 
+    limit = parse_size(max_ram) if max_ram else None
     modes = [check(bundle, trust=trust, files=[inference_config(bundle)]) for bundle in bundles]
     cases = find_cases(inputs, output)
     mode = next((m for m in modes if not m.full), modes[0])
     with mode.kept_in(output):
-        predictor = load_ensemble(bundles, device=device, engine=engine.value, trust=trust)
+        predictor = load_ensemble(bundles, device=device, engine=engine.value, trust=trust, max_ram=limit)
+        predictor.tell = lambda text: sys.stderr.write(f"medseg: {text}\n")
         if predictor.why_stock:
-            sys.stderr.write(f"medseg: the bundle's own post-processing is used: {predictor.why_stock}\n")
+            predictor.tell(f"the bundle's own post-processing is used: {predictor.why_stock}")
         outcomes = predict_cases(
             cases, lambda case: predictor.predict(case, overwrite=overwrite), overwrite=overwrite
         )

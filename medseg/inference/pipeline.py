@@ -1,9 +1,10 @@
-"""A preprocessed volume to a label map on disk, slices written as they are decided."""
+"""Finished blocks to a label map on disk, slices written as they are decided."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from tempfile import TemporaryFile
 
 import numpy as np
 
@@ -41,4 +42,35 @@ def write_blocks(
             file.write(slices)
             n_done = stop
         file.skip(shape[-1] - n_done)
+    return path
+
+
+def write_strips(
+    path: Path, blocks: Iterator[Block], *, like: Path, largest: int, overwrite: bool = False
+) -> Path:
+    """The path of a label map written from blocks in any order; between, they wait in a nameless file.
+
+    Args and Raises: as for `write_blocks`.
+    """
+    header = label_header(read_header(like), np.uint8 if largest <= 255 else np.uint16)
+    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    size = int(np.prod(shape[:-1])) * dtype.itemsize
+    with TemporaryFile(dir=path.parent) as scratch:
+        scratch.truncate(size * shape[-1])
+        for block in blocks:
+            for i, k in enumerate(range(block.where[-1].start, block.where[-1].stop)):
+                scratch.seek(k * size)
+                plane = (
+                    np.frombuffer(scratch.read(size), dtype).reshape(shape[:-1], order="F").copy(order="F")
+                )
+                plane[block.where[:-1]] = block.labels[..., i]
+                scratch.seek(k * size)
+                scratch.write(plane.tobytes(order="F"))
+        with (
+            replacing(path, overwrite=overwrite) as partial,
+            LabelMapFile(partial, header, compressed=path.name.lower().endswith(".gz")) as file,
+        ):
+            for k in range(shape[-1]):
+                scratch.seek(k * size)
+                file.write(np.frombuffer(scratch.read(size), dtype).reshape((*shape[:-1], 1), order="F"))
     return path

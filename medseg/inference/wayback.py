@@ -17,6 +17,11 @@ import numpy.typing as npt
 from medseg.arrays import Affine
 from medseg.errors import GeometryError
 
+
+class UnknownGeometryError(GeometryError):
+    """A way back that the engine does not know; MONAI's own ``Invertd`` does."""
+
+
 # A coordinate this near to a whole number is one: affines come back from float64 products.
 SNAP = 1e-6
 
@@ -127,7 +132,7 @@ def way_back(
     rest = linear.copy()
     rest[np.arange(rank), native_axis] = 0
     if len(set(native_axis)) < rank or np.abs(rest).max() * max(native_shape) > 1e-3:
-        raise GeometryError(
+        raise UnknownGeometryError(
             f"a network grid turned against the scan by {np.abs(rest).max():.3g} per voxel",
             "grids with parallel axes",
             "use Orientationd and Spacingd(diagonal=False), which keep the scan's axes",
@@ -172,13 +177,13 @@ def boxes_of(
             full = full or operation["orig_size"]
             shift += _cut(extra) if name in CROPS else -_padded(extra)
         else:
-            raise GeometryError(
+            raise UnknownGeometryError(
                 f"{name} among the transforms of space",
                 "Orientation and Spacing, then crops and pads",
                 "use the bundle's own Invertd (--engine stock)",
             )
     if n_resamplings > 1:
-        raise GeometryError("two resamplings", "one", "use the bundle's own Invertd (--engine stock)")
+        raise UnknownGeometryError("two resamplings", "one", "use the bundle's own Invertd (--engine stock)")
     if zeros_outside:
         return [(-np.inf, np.inf)] * rank
     return [(-float(s), float(n) - 1 - float(s)) for s, n in zip(shift, full or network_shape, strict=True)]
@@ -190,7 +195,7 @@ def _check_resampling(name: str, extra: Mapping[str, Any]) -> None:
     mode, align = extra.get("mode"), extra.get("align_corners")
     padding = extra.get("padding_mode")
     if mode not in ("bilinear", 1) or align not in (False, "none") or padding not in ("border", "zeros"):
-        raise GeometryError(
+        raise UnknownGeometryError(
             f"resampling with mode {mode}, padding {padding}, align_corners {align}",
             "bilinear with border or zeros",
             "use the bundle's own Invertd (--engine stock)",

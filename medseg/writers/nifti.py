@@ -130,7 +130,7 @@ class LabelMapFile:
     """A label map being written slice by slice, so that it need not exist in memory as a whole.
 
     Use as a context manager inside `replacing`. Slices go along the last axis of space, first to last, each
-    of shape (x, y, n) or (x, y) for a 2D scan. The bytes are the same for the same labels at any time.
+    of shape (x, y, n) or (x, y) for a 2D scan.
 
     Args:
         path: of the file.
@@ -145,7 +145,7 @@ class LabelMapFile:
 
     def __enter__(self) -> LabelMapFile:
         self._file = self.path.open("wb")
-        # No name and no time inside, so that equal labels are equal files.
+        # No name and no time inside: nothing of the machine in the file.
         self._out: Any = (
             igzip.IGzipFile(filename="", mode="wb", compresslevel=1, fileobj=self._file, mtime=0)
             if self.compressed
@@ -160,7 +160,6 @@ class LabelMapFile:
         """Append the next slices, shape (x, y, n)."""
         self.n_missing -= slices.size
         planes = np.ascontiguousarray(slices.T, dtype=self.dtype)
-        # Plane by plane however many come at once: equal labels are equal bytes in the compressed stream too.
         for plane in planes.reshape(-1, *planes.shape[-2:]):
             self._out.write(plane.data)
 

@@ -53,7 +53,9 @@ def test_the_stock_command_gives_the_same_files(bundle: Path, scans: Path, tmp_p
         dataset_dir=str(scans), output_dir=str(tmp_path / "stock"), logging_file=False)  # fmt: skip
     assert predict(bundle, "-i", scans, "-o", tmp_path / "ours") == 0
     for name in ("one.nii.gz", "two.nii"):
-        assert (tmp_path / "ours" / name).read_bytes() == (tmp_path / "stock" / name).read_bytes()
+        np.testing.assert_array_equal(
+            labels_of(tmp_path / "ours" / name), labels_of(tmp_path / "stock" / name)
+        )
 
 
 def test_a_bundle_that_saves_with_monai_is_written_by_us(scans: Path, tmp_path: Path) -> None:
@@ -205,3 +207,24 @@ def test_an_ensemble_of_different_tasks_is_refused(bundle: Path, scans: Path, tm
     content["inferer"]["roi_size"] = [8, 8, 8]
     other = write_bundle(tmp_path / "other", content)
     assert predict(bundle, other, "-i", scans, "-o", tmp_path / "out") == 2
+
+
+def test_a_memory_limit_that_can_be_kept_changes_nothing(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "free") == 0
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "bounded", "--max-ram", "8G") == 0
+    for name in ("one.nii.gz", "two.nii"):
+        np.testing.assert_array_equal(
+            labels_of(tmp_path / "bounded" / name), labels_of(tmp_path / "free" / name)
+        )
+
+
+def test_a_memory_limit_that_no_way_keeps_is_told_before_the_start(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / "out", "--max-ram", "100M") == 3
+    assert "expected at least" in capsys.readouterr().err
+    assert not list((tmp_path / "out").glob("*"))
+
+
+def test_a_size_that_is_none_is_told(bundle: Path, scans: Path, tmp_path: Path) -> None:
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "out", "--max-ram", "lots") == 2

@@ -1,0 +1,223 @@
+"""A bundle, or several of one kind, as a function from a scan to a label map."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from medseg.bundle.understanding import Understood
+from medseg.errors import BundleError, GeometryError
+from medseg.inference.cases import Case
+from medseg.inference.decision import Decision
+from medseg.inference.engine import Block, label_blocks, label_volume
+from medseg.inference.head import Head, Prepared, prepared
+from medseg.inference.inferer import way_of
+from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
+from medseg.inference.pipeline import write_blocks, write_strips
+from medseg.inference.scan import open_scan
+from medseg.inference.slabs import Network, VolumeSource
+from medseg.inference.wayback import UnknownGeometryError
+from medseg.inference.windows import Windows
+from medseg.writers import read_header, write_label_map
+
+
+@dataclass
+class Predictor:
+    """What a bundle, or several of one kind, do to a scan; ready and warm: `to_labels` and `predict`.
+
+    Attributes:
+        preprocessing: from ``{image: path}`` to a tensor of channels on the network's grid.
+        inferer: MONAI's or ours.
+        networks: with their weights, on ``device``, in eval mode.
+        postprocessing: from scores to labels on the scan's own grid, without the writer.
+        understood: the bundle in the engine's terms; None where its own inferer and Invertd are used.
+        why_stock: what the engine does not know, where that is the reason.
+        recipe: what an ensemble's bundles must agree on.
+        head: the beginning of the preprocessing, where it can be done plane by plane.
+        max_ram: bytes that the process may take; None for no limit.
+        is_auto: a scan that the engine can't bring back goes the bundle's own way, and that is told.
+    """
+
+    root: Path
+    preprocessing: Any
+    inferer: Any
+    networks: list[Network]
+    postprocessing: Any
+    device: torch.device
+    image_key: str = "image"
+    pred_key: str = "pred"
+    understood: Understood | None = None
+    why_stock: str = ""
+    recipe: str = ""
+    head: Head | None = None
+    max_ram: int | None = None
+    is_auto: bool = True
+    tell: Callable[[str], object] = warnings.warn
+    _measured: tuple[int, int] | None = field(default=None, repr=False)
+
+    @property
+    def windows(self) -> Windows:
+        """As the bundle says; one at a time on a CPU, where larger batches are slower and larger."""
+        assert self.understood is not None
+        windows = self.understood.plan.windows
+        return replace(windows, batch_size=1) if self.device.type == "cpu" else windows
+
+    def predict(self, case: Case, *, overwrite: bool = False) -> Path:
+        """The written label map of one case.
+
+        Raises:
+            MemoryLimitError: it can't be done within ``max_ram``.
+        """
+        like = case.images[0]
+        if self.understood is None or self.understood.rest:
+            labels = self.to_labels(case.images)
+            return write_label_map(case.output, labels, like=like, overwrite=overwrite)
+        # Beside the output and not in /tmp, which may be memory.
+        case.output.parent.mkdir(parents=True, exist_ok=True)
+        with torch.inference_mode():
+            try:
+                scan, demand = self.prepared(case.images, case.output.parent)
+            except UnknownGeometryError as error:
+                if not self.is_auto or self.max_ram is not None:
+                    raise
+                self.tell(f"{case.name}: the bundle's own post-processing is used: {error.found}")
+                return write_label_map(
+                    case.output, self._by_stock(case.images), like=like, overwrite=overwrite
+                )
+            numbers = self.numbers()
+            if numbers is None:
+                labels = self._as_maps(self.blocks(scan, demand), scan.way.shape)
+                return write_label_map(case.output, labels, like=like, overwrite=overwrite)
+            write = write_blocks if demand.n_strips == 1 else write_strips
+            blocks = self.blocks(scan, demand)
+            return write(case.output, blocks, like=like, largest=max(numbers), overwrite=overwrite)
+
+    def to_labels(self, images: tuple[Path, ...]) -> np.ndarray:
+        """The label map of one scan, shape of the scan; or (x, y, z, n) where the bundle ends in n maps."""
+        if self.understood is None:
+            return self._by_stock(images)
+        with torch.inference_mode():
+            scan, demand = self.prepared(images)
+            blocks, shape = self.blocks(scan, demand), scan.way.shape
+            labels = (
+                label_volume(blocks, shape, np.uint16) if self.numbers() else self._as_maps(blocks, shape)
+            )
+        return self._with_rest(labels, scan.meta)
+
+    def prepared(self, images: tuple[Path, ...], scratch: Path | None = None) -> tuple[Prepared, Demand]:
+        """The scan on the network's grid, and the way of running it within ``max_ram``."""
+        if self.head is None or len(read_header(images[0]).get_data_shape()) < 3:
+            return self._prepared_by_monai(images)
+        is_bounded = self.max_ram is not None
+        scan = open_scan(images, on_disk=is_bounded, scratch=scratch)
+        source = prepared(self.head, scan, images[0], only_plan=is_bounded)
+        self._measure(scan.n_channels, source.source.shape)
+        demand = Demand(False, 1, 0)
+        if is_bounded:
+            demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
+            source = prepared(self.head, scan, images[0])
+        return source, demand
+
+    def _prepared_by_monai(self, images: tuple[Path, ...]) -> tuple[Prepared, Demand]:
+        files = [str(image) for image in images]
+        item = self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
+        image = item[self.image_key]
+        meta = {**image.meta, "affine": image.meta["original_affine"]}
+        source = Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
+        self._measure(int(image.shape[0]), source.source.shape)
+        demand = self._demand(source, int(image.shape[0]), False) if self.max_ram else Demand(False, 1, 0)
+        return source, demand
+
+    def _demand(self, scan: Prepared, n_inputs: int, is_streamed: bool) -> Demand:
+        network, n_channels = self._measured or (0, 0)
+        load = Load(resident_bytes(), network, 0, n_inputs, n_channels, is_streamed)
+        ways = ways_of_running(load, self.windows, scan.way, scan.source.shape)
+        return within(self.max_ram, (way for way in ways if way.on_disk))
+
+    def _measure(self, n_inputs: int, shape: tuple[int, ...]) -> None:
+        if self._measured is None:
+            assert self.understood is not None
+            sizes = self.windows.sizes(shape)
+            window = torch.zeros((self.windows.batch_size, n_inputs, *sizes), device=self.device)
+            self._measured = network_bytes(self.understood.plan.scoring(self.networks), window)
+
+    def deciding(self) -> Decision:
+        """The decision on the scores that `blocks` blends."""
+        assert self.understood is not None
+        assert self._measured is not None
+        decision = self.understood.plan.deciding(len(self.networks))
+        is_one_region = decision.threshold is not None and self._measured[1] == 1
+        return replace(decision, numbers=decision.numbers or (1,)) if is_one_region else decision
+
+    def numbers(self) -> tuple[int, ...] | None:
+        """The label numbers there can be; None where each region is a map of its own."""
+        decision = self.deciding()
+        if decision.threshold is not None:
+            return decision.numbers
+        return decision.numbers or tuple(range(self._measured[1] if self._measured else 0))
+
+    def blocks(self, scan: Prepared, demand: Demand) -> Iterator[Block]:
+        """The engine's blocks of one scan."""
+        assert self.understood is not None
+        return label_blocks(
+            scan.source,
+            self.understood.plan.scoring(self.networks),
+            self.windows,
+            scan.way,
+            self.deciding(),
+            device=self.device,
+            n_strips=demand.n_strips,
+        )
+
+    def _as_maps(self, blocks: Iterator[Block], shape: tuple[int, ...]) -> np.ndarray:
+        """One map per region, shape (x, y, z, region)."""
+        codes = label_volume(blocks, shape, np.uint16)
+        n_regions = self._measured[1] if self._measured else 0
+        return np.stack([codes >> bit & 1 for bit in range(n_regions)], -1).astype(np.uint8)
+
+    def _with_rest(self, labels: np.ndarray, meta: dict[str, Any]) -> np.ndarray:
+        """After the bundle's remaining steps, which work on label maps of the scan."""
+        rest = self.understood.rest if self.understood else ()
+        if not rest:
+            return labels
+        is_maps = labels.ndim > len(meta["spatial_shape"])
+        first = np.moveaxis(labels, -1, 0) if is_maps else labels[None]
+        item = {self.pred_key: MetaTensor(torch.from_numpy(first.astype(np.int32)), meta=meta)}
+        for step in rest:
+            item = step(item)
+        return _whole(item[self.pred_key])
+
+    def _by_stock(self, images: tuple[Path, ...]) -> np.ndarray:
+        if len(self.networks) > 1 or self.max_ram is not None:
+            raise BundleError(
+                f"an ensemble or --max-ram, and {self.why_stock or 'the stock engine'}",
+                "bundles that the engine knows",
+                "leave them out",
+            )
+        files = [str(image) for image in images]
+        item = self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
+        image = item[self.image_key]
+        with torch.inference_mode():
+            scores = self.inferer(torch.as_tensor(image)[None].to(self.device), self.networks[0])
+        item[self.pred_key] = MetaTensor(scores[0].clone(), meta=dict(image.meta))
+        return _whole((self.postprocessing or (lambda data: data))(item)[self.pred_key])
+
+
+def _whole(pred: torch.Tensor) -> np.ndarray:
+    """Labels as whole numbers, one channel dropped and several put last."""
+    labels = np.asarray(torch.as_tensor(pred).cpu())
+    if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
+        raise GeometryError(
+            "scores where labels should be",
+            "postprocessing that ends in whole numbers",
+            "add AsDiscreted to it",
+        )
+    whole = labels.astype(np.int64)
+    return whole[0] if whole.shape[0] == 1 else np.moveaxis(whole, 0, -1)

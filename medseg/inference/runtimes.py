@@ -1,0 +1,213 @@
+"""What runs a network: torch, ONNX Runtime or OpenVINO, the fastest found by measuring and remembered."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.util
+import json
+import os
+import platform
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+
+from medseg.errors import MedsegError
+from medseg.inference.slabs import Network
+
+RUNTIMES = ("torch", "onnx", "openvino")
+MODULES = {"onnx": "onnxruntime", "openvino": "openvino"}
+# Largest difference of two scores, as a share of the largest score, that counts as equal in float32.
+TOLERANCE = 1e-3
+# Largest share of voxels whose label may differ.
+LABEL_TOLERANCE = 1e-4
+
+
+class RuntimeUnavailableError(MedsegError):
+    """A runtime that is not installed or does not fit the device."""
+
+
+def cache_folder() -> Path:
+    """Where measurements are remembered: ``$XDG_CACHE_HOME/medseg`` or ``~/.cache/medseg``."""
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "medseg"
+
+
+def is_installed(runtime: str) -> bool:
+    """True for torch, and for the others where their package is there."""
+    needed = [MODULES[runtime], "onnx", "onnxscript"] if runtime in MODULES else []
+    return all(importlib.util.find_spec(name) for name in needed)
+
+
+def export_onnx(network: torch.nn.Module, window: torch.Tensor, path: Path) -> Path:
+    """The path of an ONNX file with the weights inside; the batch is free, the window's size is not."""
+    import warnings
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        program = torch.onnx.export(
+            network,
+            (window,),
+            dynamo=True,
+            input_names=["image"],
+            output_names=["scores"],
+            dynamic_shapes=({0: torch.export.Dim.DYNAMIC},),
+            verbose=False,
+        )
+        assert program is not None
+        path.parent.mkdir(parents=True, exist_ok=True)
+        program.save(str(path), external_data=False)
+    return path
+
+
+def onnx_network(path: Path, n_threads: int = 0) -> Network:
+    """An ONNX file as a network, run by ONNX Runtime on the CPU."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = n_threads or torch.get_num_threads()
+    options.log_severity_level = 3
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    name = session.get_inputs()[0].name
+
+    def scores(windows: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(session.run(None, {name: windows.contiguous().numpy()})[0])
+
+    return scores
+
+
+def openvino_network(path: Path, n_threads: int = 0) -> Network:
+    """An ONNX or OpenVINO file as a network, run by OpenVINO on the CPU in float32."""
+    import openvino
+
+    core = openvino.Core()
+    options = {
+        "INFERENCE_PRECISION_HINT": "f32",
+        "INFERENCE_NUM_THREADS": n_threads or torch.get_num_threads(),
+        "NUM_STREAMS": 1,
+    }
+    request = core.compile_model(core.read_model(str(path)), "CPU", options).create_infer_request()
+
+    def scores(windows: torch.Tensor) -> torch.Tensor:
+        request.infer({0: windows.contiguous().numpy()}, share_inputs=True)
+        # The output belongs to the request and is overwritten by the next window.
+        return torch.from_numpy(np.array(request.get_output_tensor(0).data))
+
+    return scores
+
+
+def torch_network(network: torch.nn.Module) -> Network:
+    """The network without a record for gradients; channels-last and half precision on CUDA."""
+    is_cuda = next(network.parameters()).is_cuda
+
+    @torch.inference_mode()
+    def scores(windows: torch.Tensor) -> torch.Tensor:
+        if not is_cuda:
+            out = network(windows)
+        else:
+            with torch.autocast("cuda", torch.float16):
+                out = network(windows.to(memory_format=_channels_last(windows)))
+        return out[0] if isinstance(out, (tuple, list)) else out
+
+    return scores
+
+
+def _channels_last(windows: torch.Tensor) -> torch.memory_format:
+    return torch.channels_last_3d if windows.ndim == 5 else torch.channels_last
+
+
+def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> Network:
+    """The network run by one runtime, checked against torch on ``window``.
+
+    Raises:
+        RuntimeUnavailableError: not installed, another device than the CPU, or scores that differ.
+    """
+    if runtime == "torch":
+        return torch_network(network)
+    if window.device.type != "cpu":
+        raise RuntimeUnavailableError(f"runtime {runtime} on {window.device}", "cpu", "use --runtime torch")
+    if not is_installed(runtime):
+        raise RuntimeUnavailableError(
+            f"no {MODULES[runtime]}", f"it for --runtime {runtime}", f"pip install 'medseg[{runtime}]'"
+        )
+    path = _exported(network, window)
+    scores = onnx_network(path) if runtime == "onnx" else openvino_network(path)
+    expected, got = torch_network(network)(window), scores(window)
+    off = float((expected - got).abs().max() / expected.abs().max().clamp(min=1e-6))
+    if not off <= TOLERANCE:
+        raise RuntimeUnavailableError(
+            f"{runtime} differs from torch by {off:.2g} of the largest score",
+            f"at most {TOLERANCE}",
+            "use --runtime torch",
+        )
+    return scores
+
+
+def _exported(network: torch.nn.Module, window: torch.Tensor) -> Path:
+    path = cache_folder() / "onnx" / f"{fingerprint(network, window)}.onnx"
+    if not path.exists():
+        partial = path.with_suffix(f".{os.getpid()}.onnx")
+        os.replace(export_onnx(network, window, partial), path)
+    return path
+
+
+def fingerprint(network: torch.nn.Module, window: torch.Tensor) -> str:
+    """Sixteen letters that change with the network's structure, weights, window and torch's version."""
+    digest = hashlib.sha256(f"{network}{tuple(window.shape[1:])}{torch.__version__}".encode())
+    for name, value in network.state_dict().items():
+        digest.update(name.encode())
+        digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+    return digest.hexdigest()[:16]
+
+
+def fastest(network: torch.nn.Module, window: torch.Tensor, *, repeats: int = 2) -> tuple[str, Network]:
+    """The runtime that scores ``window`` in the least time here, and the network run by it.
+
+    Measured once for each network, window, machine and number of threads; then read from `cache_folder`.
+    Runtimes that are missing or can't take the network are left out; torch always can.
+    """
+    if window.device.type != "cpu":
+        return "torch", torch_network(network)
+    memory = cache_folder() / "runtimes.json"
+    known: dict[str, Any] = json.loads(memory.read_text()) if memory.exists() else {}
+    key = f"{fingerprint(network, window)}-{platform.node()}-{torch.get_num_threads()}"
+    key += "-" + "+".join(runtime for runtime in RUNTIMES if is_installed(runtime))
+    if key in known:
+        return known[key]["runtime"], scored_by(known[key]["runtime"], network, window)
+    networks = _that_run(network, window)
+    seconds = {name: _seconds(lambda n=scores: n(window), repeats) for name, scores in networks.items()}
+    best = min(seconds, key=lambda name: seconds[name])
+    known[key] = {"runtime": best, "seconds": seconds}
+    memory.parent.mkdir(parents=True, exist_ok=True)
+    partial = memory.with_suffix(f".{os.getpid()}")
+    partial.write_text(json.dumps(known, indent=1))
+    os.replace(partial, memory)
+    return best, networks[best]
+
+
+def _that_run(network: torch.nn.Module, window: torch.Tensor) -> dict[str, Network]:
+    networks: dict[str, Network] = {}
+    for runtime in RUNTIMES:
+        try:
+            networks[runtime] = scored_by(runtime, network, window)
+        # A network that a runtime can't take is no reason to stop: the measurement is among those that can.
+        except (RuntimeUnavailableError, RuntimeError, ValueError, TypeError, torch.onnx.OnnxExporterError):
+            continue
+    return networks
+
+
+def _seconds(run: Callable[[], object], repeats: int) -> float:
+    run()
+    times = []
+    for _ in range(repeats):
+        start = perf_counter()
+        run()
+        times.append(perf_counter() - start)
+    return min(times)
+
+
+def label_disagreement(expected: Sequence[Any] | np.ndarray, got: Sequence[Any] | np.ndarray) -> float:
+    """Share of voxels with another label."""
+    return float(np.mean(np.asarray(expected) != np.asarray(got)))

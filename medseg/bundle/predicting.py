@@ -17,7 +17,6 @@ from medseg.bundle.run import quieten_monai
 from medseg.bundle.understanding import understood
 from medseg.errors import BundleError, GeometryError
 from medseg.inference.head import head_of
-from medseg.inference.slabs import Network
 
 __all__ = ["Predictor", "inference_config", "load_ensemble", "load_predictor"]
 CONFIG_NAMES = ("inference.yaml", "inference.yml", "inference.json")
@@ -49,6 +48,7 @@ def load_predictor(
     engine: str = "auto",
     trust: bool = False,
     max_ram: int | None = None,
+    runtime: str = "torch",
     **overrides: Any,
 ) -> Predictor:
     """A bundle's inference, with its weights loaded.
@@ -60,6 +60,7 @@ def load_predictor(
             ``auto`` for the first where it gives the labels of the second.
         trust: run whatever the bundle holds; without it a stranger's opens in restricted mode or not at all.
         max_ram: bytes that the process may take.
+        runtime: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
         overrides: by id of the config.
 
     Raises:
@@ -87,13 +88,15 @@ def load_predictor(
         root,
         _built(parser, "preprocessing"),
         _built(parser, "inferer"),
-        [_unrecorded(network.eval())],
+        [network.eval()],
         _built(parser, "postprocessing", None),
         where,
         image_key=str(parser.config.get("image_key", "image")),
         recipe=recipe,
     )
     predictor.max_ram, predictor.is_auto = max_ram, engine == "auto"
+    # A stranger's bundle may not write outside the output folder, so nothing can be exported or remembered.
+    predictor.runtime = runtime if mode.full else "torch"
     if engine == "stock":
         return predictor
     try:
@@ -122,19 +125,8 @@ def load_ensemble(roots: Sequence[Path], **options: Any) -> Predictor:
                 "bundles with equal preprocessing, window and decision, that the engine knows",
                 "predict with each on its own",
             )
-        first.networks.extend(other.networks)
+        first.modules.extend(other.modules)
     return first
-
-
-def _unrecorded(network: torch.nn.Module) -> Network:
-    """The network without a record for gradients."""
-
-    @torch.inference_mode()
-    def scores(windows: torch.Tensor) -> torch.Tensor:
-        out = network(windows)
-        return out[0] if isinstance(out, (tuple, list)) else out
-
-    return scores
 
 
 _MISSING = object()

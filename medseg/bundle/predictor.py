@@ -21,6 +21,7 @@ from medseg.inference.head import Head, Prepared, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
 from medseg.inference.pipeline import write_blocks, write_strips
+from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.scan import open_scan
 from medseg.inference.slabs import Network, VolumeSource
 from medseg.inference.wayback import UnknownGeometryError
@@ -35,7 +36,8 @@ class Predictor:
     Attributes:
         preprocessing: from ``{image: path}`` to a tensor of channels on the network's grid.
         inferer: MONAI's or ours.
-        networks: with their weights, on ``device``, in eval mode.
+        modules: networks with their weights, on ``device``, in eval mode.
+        runtime: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
         postprocessing: from scores to labels on the scan's own grid, without the writer.
         understood: the bundle in the engine's terms; None where its own inferer and Invertd are used.
         why_stock: what the engine does not know, where that is the reason.
@@ -48,7 +50,7 @@ class Predictor:
     root: Path
     preprocessing: Any
     inferer: Any
-    networks: list[Network]
+    modules: list[torch.nn.Module]
     postprocessing: Any
     device: torch.device
     image_key: str = "image"
@@ -58,9 +60,11 @@ class Predictor:
     recipe: str = ""
     head: Head | None = None
     max_ram: int | None = None
+    runtime: str = "torch"
     is_auto: bool = True
     tell: Callable[[str], object] = warnings.warn
     _measured: tuple[int, int] | None = field(default=None, repr=False)
+    _networks: list[Network] = field(default_factory=list, repr=False)
 
     @property
     def windows(self) -> Windows:
@@ -146,13 +150,25 @@ class Predictor:
             assert self.understood is not None
             sizes = self.windows.sizes(shape)
             window = torch.zeros((self.windows.batch_size, n_inputs, *sizes), device=self.device)
-            self._measured = network_bytes(self.understood.plan.scoring(self.networks), window)
+            slice_axis = self.understood.plan.slice_axis
+            inner = window if slice_axis is None else window.squeeze(slice_axis + 2)
+            self._networks = [self._run_by(module, inner) for module in self.modules]
+            self._measured = network_bytes(self.understood.plan.scoring(self._networks), window)
+
+    def _run_by(self, module: torch.nn.Module, window: torch.Tensor) -> Network:
+        # Noise, because zeros would hide differences between runtimes.
+        noise = torch.randn(window.shape, generator=torch.Generator().manual_seed(0)).to(window.device)
+        if self.runtime == "auto":
+            name, network = fastest(module, noise)
+            self.tell(f"runtime {name}, the fastest here")
+            return network
+        return scored_by(self.runtime, module, noise)
 
     def deciding(self) -> Decision:
         """The decision on the scores that `blocks` blends."""
         assert self.understood is not None
         assert self._measured is not None
-        decision = self.understood.plan.deciding(len(self.networks))
+        decision = self.understood.plan.deciding(len(self.modules))
         is_one_region = decision.threshold is not None and self._measured[1] == 1
         return replace(decision, numbers=decision.numbers or (1,)) if is_one_region else decision
 
@@ -168,7 +184,7 @@ class Predictor:
         assert self.understood is not None
         return label_blocks(
             scan.source,
-            self.understood.plan.scoring(self.networks),
+            self.understood.plan.scoring(self._networks),
             self.windows,
             scan.way,
             self.deciding(),
@@ -195,7 +211,7 @@ class Predictor:
         return _whole(item[self.pred_key])
 
     def _by_stock(self, images: tuple[Path, ...]) -> np.ndarray:
-        if len(self.networks) > 1 or self.max_ram is not None:
+        if len(self.modules) > 1 or self.max_ram is not None:
             raise BundleError(
                 f"an ensemble or --max-ram, and {self.why_stock or 'the stock engine'}",
                 "bundles that the engine knows",
@@ -205,7 +221,9 @@ class Predictor:
         item = self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
         image = item[self.image_key]
         with torch.inference_mode():
-            scores = self.inferer(torch.as_tensor(image)[None].to(self.device), self.networks[0])
+            scores = self.inferer(
+                torch.as_tensor(image)[None].to(self.device), torch_network(self.modules[0])
+            )
         item[self.pred_key] = MetaTensor(scores[0].clone(), meta=dict(image.meta))
         return _whole((self.postprocessing or (lambda data: data))(item)[self.pred_key])
 

@@ -28,6 +28,15 @@ class Engine(str, Enum):
     stock = "stock"
 
 
+class Runtime(str, Enum):
+    """What runs the network."""
+
+    auto = "auto"
+    torch = "torch"
+    onnx = "onnx"
+    openvino = "openvino"
+
+
 def predict(
     bundles: Annotated[
         list[Path], typer.Argument(help="Folder of a MONAI bundle; several of one kind are averaged.")
@@ -49,6 +58,9 @@ def predict(
     max_ram: Annotated[
         str | None, typer.Option("--max-ram", help="Memory that may be taken, such as 4G; same labels.")
     ] = None,
+    runtime: Annotated[
+        Runtime, typer.Option(help="What runs the network; auto measures once and remembers.")
+    ] = Runtime.torch,
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 
@@ -65,7 +77,9 @@ def predict(
     cases = find_cases(inputs, output)
     mode = next((m for m in modes if not m.full), modes[0])
     with mode.kept_in(output):
-        predictor = load_ensemble(bundles, device=device, engine=engine.value, trust=trust, max_ram=limit)
+        predictor = load_ensemble(
+            bundles, device=device, engine=engine.value, trust=trust, max_ram=limit, runtime=runtime.value
+        )
         predictor.tell = lambda text: sys.stderr.write(f"medseg: {text}\n")
         if predictor.why_stock:
             predictor.tell(f"the bundle's own post-processing is used: {predictor.why_stock}")

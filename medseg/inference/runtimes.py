@@ -7,7 +7,7 @@ import importlib.util
 import json
 import os
 import platform
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -177,7 +177,7 @@ def fastest(network: torch.nn.Module, window: torch.Tensor, *, repeats: int = 2)
     if key in known:
         return known[key]["runtime"], scored_by(known[key]["runtime"], network, window)
     networks = _that_run(network, window)
-    seconds = {name: _seconds(lambda n=scores: n(window), repeats) for name, scores in networks.items()}
+    seconds = {name: _seconds(scores, window, repeats) for name, scores in networks.items()}
     best = min(seconds, key=lambda name: seconds[name])
     known[key] = {"runtime": best, "seconds": seconds}
     memory.parent.mkdir(parents=True, exist_ok=True)
@@ -198,12 +198,12 @@ def _that_run(network: torch.nn.Module, window: torch.Tensor) -> dict[str, Netwo
     return networks
 
 
-def _seconds(run: Callable[[], object], repeats: int) -> float:
-    run()
+def _seconds(network: Network, window: torch.Tensor, repeats: int) -> float:
+    network(window)
     times = []
     for _ in range(repeats):
         start = perf_counter()
-        run()
+        network(window)
         times.append(perf_counter() - start)
     return min(times)
 

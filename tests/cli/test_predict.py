@@ -228,3 +228,17 @@ def test_a_memory_limit_that_no_way_keeps_is_told_before_the_start(
 
 def test_a_size_that_is_none_is_told(bundle: Path, scans: Path, tmp_path: Path) -> None:
     assert predict(bundle, "-i", scans, "-o", tmp_path / "out", "--max-ram", "lots") == 2
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino", "auto"])
+def test_every_runtime_gives_the_labels_of_torch(
+    bundle: Path, scans: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, runtime: str
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    for name in ("torch", runtime):
+        assert (
+            predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / name, "--runtime", name, "--trust") == 0
+        )
+    np.testing.assert_array_equal(
+        labels_of(tmp_path / runtime / "two.nii"), labels_of(tmp_path / "torch" / "two.nii")
+    )

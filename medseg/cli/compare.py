@@ -20,14 +20,15 @@ def compare(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier comparison.")] = False,
 ) -> None:
     """Compare two or more evaluations case by case: tests, effects, intervals; ranks for three or more."""
-    from medseg.report import System, compare_systems, read_scores, write_comparison
+    from medseg.evaluation.page import read_table
+    from medseg.report import System, compare_systems, write_comparison
 
     names = name or _names(outputs)
     if len(names) != len(outputs):
         raise MedsegError(
             f"{len(names)} names for {len(outputs)} folders", "one --name per folder", "add or remove one"
         )
-    systems = [System(n, read_scores(folder)) for n, folder in zip(names, outputs, strict=True)]
+    systems = [System(n, read_table(folder)) for n, folder in zip(names, outputs, strict=True)]
     contest = compare_systems(systems)
     page = output / "comparison.html"
     if page.exists() and not overwrite:

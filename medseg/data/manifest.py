@@ -29,6 +29,7 @@ _HEADER_TYPES: dict[str, type] = {
     "regions": dict,
     "relabel": dict,
     "download": dict,
+    "inter_rater": list,
 }
 _REQUIRED = ("name", "version", "channels", "labels")
 
@@ -82,6 +83,7 @@ class Manifest:
         regions: optional overlapping unions to train on and to score (BraTS: WT, TC, ET).
         relabel: value in the files to number in `labels`, where they differ (``{255: 1}``).
         download: optional ``url``, ``md5`` and ``root`` (the folder inside the archive).
+        inter_rater: optional, how well people agree: ``structure``, ``metric``, ``value``, ``source`` each.
         items: every case.
     """
 
@@ -96,6 +98,7 @@ class Manifest:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     relabel: Mapping[int, int] = field(default_factory=dict)
     download: Mapping[str, Any] = field(default_factory=dict)
+    inter_rater: tuple[Mapping[str, Any], ...] = ()
     items: tuple[Case, ...] = ()
 
     def cases(
@@ -186,6 +189,7 @@ def parse_manifest(content: object) -> Manifest:
     header["labels"] = {str(k): _numbers(k, v) for k, v in header["labels"].items()}
     header["regions"] = {str(k): _as_tuple(_numbers(k, v)) for k, v in header.get("regions", {}).items()}
     header["relabel"] = {_integer(k): _integer(v) for k, v in header.get("relabel", {}).items()}
+    header["inter_rater"] = tuple(_figure(f) for f in header.get("inter_rater", []))
     return Manifest(items=items, **header)
 
 
@@ -275,6 +279,19 @@ def _case(entry: object, split: str) -> Case:
         split=split,
         extra={k: v for k, v in entry.items() if k not in _CASE_KEYS},
     )
+
+
+def _figure(entry: object) -> Mapping[str, Any]:
+    """An inter-rater figure with its source; one without a source is a rumour."""
+    wanted: dict[str, type | tuple[type, ...]] = {
+        "structure": str,
+        "metric": str,
+        "value": (int, float),
+        "source": str,
+    }
+    if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in wanted.items()):
+        raise _broken(f"'inter_rater' has {str(entry)[:80]}", "structure, metric, value and source")
+    return entry
 
 
 def _relative(case: str, path: object) -> str:

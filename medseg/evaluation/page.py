@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from medseg.data.manifest import read_manifest
 from medseg.evaluation.pictures import pictures
-from medseg.report import read_document, scores_of, write_page
+from medseg.report import Human, Scores, read_document, read_scores, scores_of, write_page
 
 WORST = 3
 """Cases per structure that a report shows."""
@@ -27,5 +31,27 @@ def write_report(
         OutputError: the page cannot be written.
     """
     document = read_document(out_dir)
-    scores = scores_of(document, title=title, synthetic=synthetic)
+    scores = _with_people(scores_of(document, title=title, synthetic=synthetic), document, out_dir)
     return write_page(scores, out_dir, pictures(document, scores, out_dir, worst))
+
+
+def read_table(out_dir: Path) -> Scores:
+    """The table of an evaluation with the inter-rater figures of its manifest, where it still lies there.
+
+    Raises:
+        DataError: ``report.json`` is missing, damaged or of another format.
+        ManifestError: the manifest is no longer one.
+    """
+    return _with_people(read_scores(out_dir), read_document(out_dir), out_dir)
+
+
+def _with_people(scores: Scores, document: Mapping[str, Any], out_dir: Path) -> Scores:
+    described = document["inputs"]["manifest"]
+    path = out_dir / described["path"] if described else None
+    if path is None or not path.is_file():
+        return scores
+    figures = read_manifest(path).inter_rater
+    people = [
+        Human(str(f["structure"]), str(f["metric"]), float(f["value"]), str(f["source"])) for f in figures
+    ]
+    return replace(scores, human=tuple(people))

@@ -6,7 +6,7 @@ from medseg.report.comparison_page import write_comparison
 from medseg.report.html import report_page, write_page, write_report
 from medseg.report.pictures import Card, Pictures, card, worst_cases
 from medseg.report.reading import read_document, read_scores, scores_of
-from medseg.report.scores import Case, File, Lesion, Method, Metric, Scores
+from medseg.report.scores import Case, File, Human, Lesion, Method, Metric, Scores
 from medseg.report.slices import Scan
 from medseg.report.vocabulary import STATUS
 from medseg.report.volumes import Volume, volume
@@ -17,6 +17,7 @@ __all__ = [
     "Case",
     "Contest",
     "File",
+    "Human",
     "Lesion",
     "Method",
     "Metric",

@@ -17,6 +17,7 @@ from medseg.report.contest_figures import critical_difference, paired
 from medseg.report.html import save_page
 from medseg.report.overview import heading
 from medseg.report.page import asset, number, render
+from medseg.report.scores import Human
 from medseg.report.vocabulary import decimals
 
 MOST_CHANGED = 8
@@ -67,12 +68,17 @@ def _plots(contest: Contest) -> list[dict[str, Any]]:
                 label = (
                     f"{heading(metric).short} of {name}: {names[0]} across, {names[1]} up; every case a dot."
                 )
-                figure = paired(a, b)
+                figure = paired(a, b, contest.systems[0].scores.human_value(name, metric.name))
                 found.append(
                     {"metric": heading(metric), "structure": name, "names": names, "figure": figure}
-                    | {"label": label, "texts": texts}
+                    | {"label": label, "texts": texts, "human": _people(contest, name, metric.name)}
                 )
     return found
+
+
+def _people(contest: Contest, structure: str, metric: str) -> list[Human]:
+    known = contest.systems[0].scores.human
+    return [h for h in known if (h.structure, h.metric) == (structure, metric)]
 
 
 def _changed(contest: Contest) -> list[dict[str, Any]]:

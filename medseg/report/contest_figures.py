@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -19,18 +20,23 @@ class Paired:
     x: Axis
     y: Axis
     dots: tuple[Dots, ...]
+    human: tuple[float, float]
 
 
-def paired(a: Floats, b: Floats) -> Paired:
-    """The scores of B (up) against A (across) on one scale; infinities lie on the far edge as crosses."""
+def paired(a: Floats, b: Floats, human: float = math.nan) -> Paired:
+    """The scores of B (up) against A (across) on one scale; infinities lie on the far edge as crosses.
+
+    ``human`` is how well people agree, NaN where nobody says.
+    """
     shown = ~(np.isnan(a) | np.isnan(b))
     infinite = np.isinf(a) | np.isinf(b)
-    both = np.concatenate([a[shown], b[shown]])
+    both = np.concatenate([a[shown], b[shown], [human]])
     x, y = nice_axis([both], 44, 296), nice_axis([both], 266, 14)
     edge = 8.0
+    people = float(x.place(np.array([human]))[0]), float(y.place(np.array([human]))[0])
     across = np.where(np.isinf(a), x.end + edge, x.place(np.nan_to_num(a, posinf=0, neginf=0)))
     up = np.where(np.isinf(b), y.end - edge, y.place(np.nan_to_num(b, posinf=0, neginf=0)))
-    return Paired(310, x, y, split(across, up, shown, infinite))
+    return Paired(310, x, y, split(across, up, shown, infinite), people)
 
 
 @dataclass(frozen=True)

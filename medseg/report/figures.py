@@ -63,7 +63,7 @@ class Dots:
 
 @dataclass(frozen=True)
 class Row:
-    """One structure of a strip plot; ``box`` is first quartile, median, third; ``interval`` is the mean's."""
+    """One structure of a strip plot; ``box`` is first quartile, median, third; ``human`` may be NaN."""
 
     structure: str
     middle: float
@@ -72,6 +72,7 @@ class Row:
     mean: float
     interval: tuple[float, float]
     box: tuple[float, float, float]
+    human: float
 
 
 @dataclass(frozen=True)
@@ -110,6 +111,7 @@ def strip(
     columns: Sequence[Floats],
     failed: Sequence[NDArray[np.bool_]],
     summaries: Sequence[Summary],
+    human: Sequence[float],
 ) -> Strip:
     """A strip plot of one metric.
 
@@ -118,20 +120,27 @@ def strip(
         columns: for each structure one value per case; NaN is left out, an infinity goes to the lane.
         failed: for each structure whether the case failed.
         summaries: of the finite values, for the marks.
+        human: for each structure how well people agree, NaN where nobody says.
     """
     width, left, right, step = 640.0, 12.0, 628.0, 76.0
     has_lane = any(np.isinf(column).any() for column in columns)
     lane = right - 62 if has_lane else right + 1
-    axis = nice_axis(columns, left + DOT, (lane - 14) if has_lane else right - DOT)
+    axis = nice_axis(
+        [*columns, np.asarray(human, float)], left + DOT, (lane - 14) if has_lane else right - DOT
+    )
     rows = []
     for index, (name, column, bad, summary) in enumerate(zip(names, columns, failed, summaries, strict=True)):
         middle = 62 + step * index
-        marks = np.array([summary.mean, *_ends(summary), summary.q1, summary.median, summary.q3])
-        mean, low, high, q1, median, q3 = (float(v) for v in axis.place(marks))
+        marks = np.array(
+            [summary.mean, *_ends(summary), summary.q1, summary.median, summary.q3, human[index]]
+        )
+        mean, low, high, q1, median, q3, people = (float(v) for v in axis.place(marks))
         x = np.where(np.isinf(column), lane + 31, axis.place(np.nan_to_num(column, posinf=0, neginf=0)))
         y = middle + swarm(np.where(np.isnan(column), np.nan, x), 18)
         dots = split(x, y, ~np.isnan(column), bad)
-        rows.append(Row(name, middle, dots, int(np.isinf(column).sum()), mean, (low, high), (q1, median, q3)))
+        rows.append(
+            Row(name, middle, dots, int(np.isinf(column).sum()), mean, (low, high), (q1, median, q3), people)
+        )
     return Strip(width, 32 + step * len(names), axis, tuple(rows), lane if has_lane else 0.0)
 
 

@@ -116,8 +116,16 @@ def _strips(scores: Scores, metrics: Sequence[Metric], rows: Sequence[Group]) ->
             f"{metric.title} of every case, a row per structure. {told}. The table of cases has the values."
         )
         numbers = [scores.structures.index(name) for name in names]
-        figure = figures.strip(names, columns, failed, summaries)
-        plots.append({"metric": heading(metric), "figure": figure, "label": label, "numbers": numbers})
+        people = [scores.human_value(name, metric.name) for name in names]
+        plots.append(
+            {
+                "metric": heading(metric),
+                "figure": figures.strip(names, columns, failed, summaries, people),
+                "label": label,
+                "numbers": numbers,
+                "human": [human for human in scores.human if human.metric == metric.name],
+            }
+        )
     return plots
 
 

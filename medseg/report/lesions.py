@@ -27,8 +27,9 @@ class LesionRow:
 
 
 def lesion_rows(lesions: Sequence[Lesion]) -> list[LesionRow]:
-    """A row per structure and size class that has a lesion, and one for all sizes."""
+    """A row per structure and size class that has a lesion, and one for all; too small ones are left out."""
     found = []
+    lesions = [lesion for lesion in lesions if lesion.kind != "too_small"]
     for structure in dict.fromkeys(lesion.structure for lesion in lesions):
         own = [lesion for lesion in lesions if lesion.structure == structure]
         found.append(_row(structure, "all", own))
@@ -40,17 +41,18 @@ def lesion_rows(lesions: Sequence[Lesion]) -> list[LesionRow]:
 
 
 def _row(structure: str, size: str, lesions: Sequence[Lesion]) -> LesionRow:
-    known = [lesion for lesion in lesions if not math.isnan(lesion.reference_ml)]
-    hits = [lesion for lesion in known if not math.isnan(lesion.prediction_ml)]
-    dice = [lesion.dice for lesion in hits if not math.isnan(lesion.dice)]
+    kinds = [lesion.kind for lesion in lesions]
+    dice = [lesion.dice for lesion in lesions if lesion.kind == "found"]
+    n_found, n_missed = kinds.count("found"), kinds.count("missed")
+    n_reference = n_found + n_missed
     return LesionRow(
         structure=structure,
         size=size,
-        n_reference=len(known),
-        n_found=len(hits),
-        n_missed=len(known) - len(hits),
-        n_invented=len(lesions) - len(known),
-        sensitivity=len(hits) / len(known) if known else math.nan,
+        n_reference=n_reference,
+        n_found=n_found,
+        n_missed=n_missed,
+        n_invented=kinds.count("invented"),
+        sensitivity=n_found / n_reference if n_reference else math.nan,
         dice=sum(dice) / len(dice) if dice else math.nan,
     )
 

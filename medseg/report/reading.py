@@ -156,10 +156,15 @@ def _lesions(document: Mapping[str, Any]) -> list[Lesion]:
     for case in document["cases"]:
         for structure in case["structures"]:
             for lesion in structure["lesions"]:
-                sizes = (value_of(lesion.get("reference_ml")), value_of(lesion.get("prediction_ml")))
-                scores = (value_of(lesion.get("dice")), value_of(lesion.get("hd95_mm")))
-                found.append(Lesion(case["case"], structure["name"], str(lesion["status"]), *sizes, *scores))
+                sizes = (_size_ml(lesion["volume_mm3"]), _size_ml(lesion["prediction_mm3"]))
+                scores = (value_of(lesion["dice"]), value_of(lesion["hd95_mm"]))
+                found.append(Lesion(case["case"], structure["name"], lesion["kind"], *sizes, *scores))
     return found
+
+
+def _size_ml(size_mm3: float | str | None) -> float:
+    """A lesion's size; NaN on the side where it is not."""
+    return value_of(size_mm3) / 1000 if value_of(size_mm3) > 0 else math.nan
 
 
 def _says_synthetic(document: Mapping[str, Any]) -> bool:

@@ -98,15 +98,28 @@ class Method:
 
 @dataclass(frozen=True)
 class Lesion:
-    """One lesion of one structure in one case; sizes are NaN on the side where it is not."""
+    """One lesion of one structure in one case; sizes are NaN on the side where it is not.
+
+    ``kind`` is ``found``, ``missed``, ``invented`` or ``too_small`` (left out of every score).
+    """
 
     case: str
     structure: str
-    status: str
+    kind: str
     reference_ml: float
     prediction_ml: float
     dice: float
     hd95_mm: float
+
+
+@dataclass(frozen=True)
+class Human:
+    """How well people agree on a structure, in a metric's unit, and who says so."""
+
+    structure: str
+    metric: str
+    value: float
+    source: str
 
 
 @dataclass(frozen=True)
@@ -130,6 +143,12 @@ class Scores:
     statuses: Mapping[str, tuple[str, ...]]
     penalised: Mapping[tuple[str, str], float] = field(default_factory=dict)
     lesions: tuple[Lesion, ...] = ()
+    human: tuple[Human, ...] = ()
+
+    def human_value(self, structure: str, metric: str) -> float:
+        """How well people agree; NaN where nobody says."""
+        known = [h.value for h in self.human if (h.structure, h.metric) == (structure, metric)]
+        return known[0] if known else float("nan")
 
     def column(self, structure: str, metric: str) -> Floats:
         """One value per case; all NaN where this metric was not measured for this structure."""

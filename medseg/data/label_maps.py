@@ -99,7 +99,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMapFile:
     """
     where = Path(path)
     try:
-        content = where.read_bytes()
+        content = np.fromfile(where, np.uint8).data
     except OSError as error:
         raise DamagedFileError(
             f"{where}: {error.strerror}", "a label map to read", "check the path"
@@ -132,7 +132,7 @@ def label_map_suffix(path: Path) -> str:
 _Read = tuple[npt.NDArray[Any], "Affine | None", Spacing, str, tuple[str, ...]]
 
 
-def _from_nifti(path: Path, content: bytes) -> _Read:
+def _from_nifti(path: Path, content: memoryview) -> _Read:
     try:
         image = read_nifti(content)
     except ValueError as error:
@@ -194,7 +194,7 @@ def _from_sitk(path: Path) -> _Read:
     return array, affine, tuple(float(s) for s in image.GetSpacing()), f"header of {path.suffix}", ()
 
 
-def _from_picture(path: Path, content: bytes) -> _Read:
+def _from_picture(path: Path, content: memoryview) -> _Read:
     import io
 
     from PIL import Image
@@ -202,7 +202,7 @@ def _from_picture(path: Path, content: bytes) -> _Read:
     try:
         with Image.open(io.BytesIO(content)) as picture:
             picture.load()
-            array = np.asarray(picture)
+            array = np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{path}: {error}", "a whole picture", "write the file again") from None
     if array.ndim == 3:

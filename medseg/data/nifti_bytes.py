@@ -39,16 +39,16 @@ class NiftiImage:
     flags: tuple[str, ...]
 
 
-def read_nifti(content: bytes) -> NiftiImage:
+def read_nifti(content: memoryview | bytes) -> NiftiImage:
     """The image in the bytes of a ``.nii`` or ``.nii.gz`` file; which of both is seen, not told.
 
     Raises:
         ValueError: the bytes end early, fail their checksum or are not NIfTI.
     """
-    if content[:2] == _GZIP_MAGIC:
+    if bytes(content[:2]) == _GZIP_MAGIC:
         header, array = _inflated(content)
     else:
-        header = _header(content)
+        header = _header(bytes(content[:544]))
         offset, count, dtype = _layout(header)
         if len(content) < offset + count * dtype.itemsize:
             raise ValueError(f"{len(content)} bytes where the header needs {offset + count * dtype.itemsize}")
@@ -63,7 +63,7 @@ def read_nifti(content: bytes) -> NiftiImage:
     return NiftiImage(array, affine, _pixdim(header), source, flags)
 
 
-def _inflated(content: bytes) -> tuple[Any, npt.NDArray[Any]]:
+def _inflated(content: memoryview | bytes) -> tuple[Any, npt.NDArray[Any]]:
     """Header and flat array of a gzip stream, inflated into the array's own memory and checked by its CRC."""
     from isal import igzip, isal_zlib
 

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import numpy as np
-
 from medseg.data.label_maps import label_map_suffix, read_label_map
 from medseg.data.manifest import Case, Manifest, read_manifest
 from medseg.errors import DataError, MedsegError
@@ -16,7 +14,7 @@ from medseg.evaluation.matching import Matches, Reference, case_ids, label_map_f
 from medseg.labels import Structure, structures
 from medseg.metrics import definition
 from medseg.metrics.definitions import Definition
-from medseg.metrics.scoring import Engine, Tolerances
+from medseg.metrics.scoring import Engine, Tolerances, unknown_labels
 
 
 @dataclass(frozen=True)
@@ -155,7 +153,7 @@ def _seen(paths: Iterable[Path]) -> tuple[Structure, ...]:
         except DataError:
             # Its row will say so.
             continue
-        values = {int(v) for v in np.unique(label_map.array)} - {0}
+        values = set(unknown_labels(label_map.array, {0}))
         n_channels = max(n_channels, label_map.n_channels)
         labels |= {1} if label_map.affine is None and values == {255} else values
     if n_channels:

@@ -192,4 +192,6 @@ def _of_structure(places: Any, bits: Any, barred: Any, s: int) -> tuple[Any, Any
 
 def _three_axes(array: npt.NDArray[Any], flip: bool) -> npt.NDArray[Any]:
     turned = array.T if flip else array
-    return np.ascontiguousarray(turned if turned.ndim == 3 else turned[None])
+    found = np.ascontiguousarray(turned if turned.ndim == 3 else turned[None])
+    # A copy costs less than compiling every loop again for memory of another kind.
+    return found if found.flags.writeable and found.flags.aligned else found.copy()

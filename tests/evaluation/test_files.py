@@ -1,0 +1,192 @@
+"""Files of any tool: names, formats, pictures, manifests, tables."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+
+import jsonschema
+import nibabel as nib
+import numpy as np
+import pytest
+import SimpleITK
+from PIL import Image
+from pyarrow import parquet
+
+from medseg.data.label_maps import DamagedFileError, read_label_map
+from medseg.errors import DataError, MedsegError
+from medseg.evaluation import Inputs, Options, evaluate, schema
+from medseg.evaluation.matching import Reference, case_ids, match, without_affixes
+
+BOX = np.zeros((9, 8, 7), np.uint8)
+BOX[2:6, 2:6, 2:6] = 1
+
+
+def _nifti(path: Path, array: np.ndarray = BOX) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nib.save(nib.Nifti1Image(array, np.diag([1.0, 2.0, 3.0, 1.0])), path)
+    return path
+
+
+def _png(path: Path, array: np.ndarray) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(array).save(path)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "bare"),
+    [
+        ("case_7_seg", "case_7"),
+        ("pred_case_7", "case_7"),
+        ("case-7-prediction", "case-7"),
+        ("seg_case_7_pred_mask", "case_7"),
+        ("ISIC_0000012_segmentation", "ISIC_0000012"),
+        ("_seg", "_seg"),
+    ],
+)
+def test_usual_affixes_are_taken_off(name: str, bare: str) -> None:
+    assert without_affixes(name) == bare
+
+
+def test_the_same_name_wins_over_a_name_without_affixes() -> None:
+    references = [Reference("case_1", Path("case_1.nii")), Reference("case_1_seg", Path("case_1_seg.nii"))]
+    predictions = {Path("p/case_1.nii"): "case_1", Path("p/case_1_seg.nii"): "case_1_seg"}
+    found = match(references, predictions, "")
+    assert [paths for _, paths in found.pairs] == [(Path("p/case_1.nii"),), (Path("p/case_1_seg.nii"),)]
+
+
+def test_files_of_one_name_take_their_folders_name() -> None:
+    files = [Path("a/case_1/seg.nii.gz"), Path("a/case_2/seg.nii.gz")]
+    assert list(case_ids(files).values()) == ["case_1", "case_2"]
+
+
+def test_a_template_tells_the_case_and_leaves_other_files_out() -> None:
+    files = [Path("x_flair.nii.gz"), Path("x_seg.nii.gz")]
+    assert case_ids(files, "{case}_seg.nii.gz") == {Path("x_seg.nii.gz"): "x"}
+    with pytest.raises(MedsegError, match=r"one \{case\}"):
+        case_ids(files, "seg.nii.gz")
+
+
+@pytest.mark.parametrize("suffix", [".nrrd", ".mha", ".nii", ".nii.gz"])
+def test_formats_agree_on_array_spacing_and_affine(tmp_path: Path, suffix: str) -> None:
+    labels = np.random.default_rng(0).integers(0, 400, (6, 5, 4)).astype(np.uint16)
+    image = SimpleITK.GetImageFromArray(labels.T)
+    image.SetSpacing((0.5, 2.0, 3.0))
+    image.SetOrigin((1.0, 2.0, 3.0))
+    path = tmp_path / f"labels{suffix}"
+    SimpleITK.WriteImage(image, str(path))
+    found = read_label_map(path)
+    assert found.array.dtype == np.uint16
+    assert (found.array == labels).all()
+    assert found.spacing_mm == (0.5, 2.0, 3.0)
+    assert found.affine is not None
+    assert found.affine[:3, 3].tolist() == [-1.0, -2.0, 3.0]
+
+
+def test_a_nifti_that_claims_more_than_it_holds_is_damaged(tmp_path: Path) -> None:
+    path = _nifti(tmp_path / "x.nii.gz")
+    import gzip
+
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[42:48] = np.asarray([30000] * 3, "<i2").tobytes()
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(DamagedFileError, match="claims"):
+        read_label_map(path)
+
+
+def test_pictures_of_0_and_255_score_without_a_word(tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:12, 6:20] = 255
+    _png(tmp_path / "r" / "ISIC_1_segmentation.png", mask)
+    _png(tmp_path / "p" / "ISIC_1.png", np.roll(mask, 1, axis=1))
+    found = evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+    row = found.results[0]
+    assert row.score is not None
+    metrics = row.score.structures[0].metrics
+    assert (row.status, metrics["hausdorff_mm"], metrics["dice"]) == ("ok", 1, pytest.approx(26 / 28))
+    assert "no_spacing:reference" in row.flags
+    assert "none" in row.spacing_source
+
+
+def test_thresholded_jaccard_drops_to_0_below_065(tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:12, 6:20] = 255
+    for case, shift in (("near", 1), ("far", 7)):
+        _png(tmp_path / "r" / f"{case}.png", mask)
+        _png(tmp_path / "p" / f"{case}.png", np.roll(mask, shift, axis=1))
+    found = evaluate(
+        Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out", options=Options(labels={"lesion": 255})
+    )
+    values = {r.reference.case: r.score.structures[0].metrics for r in found.results if r.score}
+    assert values["near"]["thresholded_jaccard"] == values["near"]["iou"] == pytest.approx(13 / 15)
+    assert (values["far"]["thresholded_jaccard"], values["far"]["iou"]) == (0, pytest.approx(1 / 3))
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    entries = []
+    for n in range(4):
+        _nifti(tmp_path / "data" / "labels" / f"s{n}_label.nii.gz")
+        _nifti(tmp_path / "predictions" / f"s{n}_pred.nii.gz", np.roll(BOX, n % 2, axis=0))
+        entry = {"case": f"s{n}", "patient": f"p{n // 2}", "image": f"images/s{n}.nii.gz"}
+        entries.append(entry | {"label": f"labels/s{n}_label.nii.gz"})
+    header = {"name": "toy", "version": "1", "channels": ["MR"], "labels": {"background": 0, "organ": 1}}
+    content = header | {"training": entries[:2], "validation": entries[2:]}
+    (tmp_path / "manifest.json").write_text(json.dumps(content))
+    return tmp_path
+
+
+def test_a_manifest_gives_references_patients_and_names(study: Path) -> None:
+    inputs = Inputs(
+        study / "predictions", manifest=study / "manifest.json", data=study / "data", split="validation"
+    )
+    found = evaluate(inputs, study / "out")
+    jsonschema.validate(found.report, schema())
+    assert [(c["case"], c["patient"]) for c in found.report["cases"]] == [("s2", "p1"), ("s3", "p1")]
+    assert found.report["cases"][0]["reference"]["path"] == "labels/s2_label.nii.gz"
+    assert found.report["cases"][0]["image"] == ["images/s2.nii.gz"]
+    assert [s["name"] for s in found.report["structures"]] == ["organ"]
+    assert found.report["counts"]["n_unmatched_predictions"] == 2
+
+
+def test_workers_change_no_number(study: Path) -> None:
+    inputs = Inputs(study / "predictions", study / "data" / "labels")
+    one, three = (evaluate(inputs, study / f"out{n}", workers=n) for n in (1, 3))
+    assert (study / "out1" / "cases.csv").read_bytes() == (study / "out3" / "cases.csv").read_bytes()
+    assert one.summary == three.summary
+
+
+def test_every_table_tells_the_same(study: Path) -> None:
+    out = study / "out"
+    evaluate(
+        Inputs(study / "predictions", study / "data" / "labels"), out, options=Options(labels={"organ": 1})
+    )
+    tidy = list(csv.DictReader((out / "cases.csv").read_text().splitlines()))
+    wide = list(csv.DictReader((out / "cases_wide.csv").read_text().splitlines()))
+    table = parquet.read_table(out / "cases.parquet").to_pylist()
+    assert list(tidy[0]) == ["case", "structure", "metric", "value", "status", "flags"]
+    dice = {r["case"]: float(r["value"]) for r in tidy if (r["metric"], r["structure"]) == ("dice", "organ")}
+    assert dice == {r["case"]: float(r["dice"]) for r in wide}
+    assert dice == {
+        r["case"]: r["value"] for r in table if (r["metric"], r["structure"]) == ("dice", "organ")
+    }
+    nnunet = json.loads((out / "summary.json").read_text())
+    assert nnunet["mean"]["1"]["Dice"] == pytest.approx(np.mean(list(dice.values())))
+    assert nnunet["metric_per_case"][0]["metrics"]["1"]["n_ref"] == 64
+    challenge = json.loads((out / "metrics.json").read_text())
+    assert challenge["aggregates"]["organ_dice"]["mean"] == pytest.approx(np.mean(list(dice.values())))
+
+
+def test_nothing_in_common_is_an_error_that_shows_names(tmp_path: Path) -> None:
+    _nifti(tmp_path / "r" / "alpha.nii.gz")
+    _nifti(tmp_path / "p" / "beta.nii.gz")
+    with pytest.raises(DataError, match=r"beta\.nii\.gz.*alpha"):
+        evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+
+
+def test_a_tolerance_for_nobody_is_an_error(study: Path) -> None:
+    options = Options(labels={"organ": 1}, tolerances_mm={"organ": [1.0], "orgam": [2.0]})
+    with pytest.raises(MedsegError, match="orgam"):
+        evaluate(Inputs(study / "predictions", study / "data" / "labels"), study / "out", options=options)

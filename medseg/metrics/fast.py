@@ -127,12 +127,28 @@ class _Pair:
             (p, p_codes), (r, r_codes) = (
                 (places[owners == s], codes[owners == s]) for places, owners, codes in scanned
             )
+            asks_p, asks_r = self._may_ask(p, grid), self._may_ask(r, grid)
             found.append(
                 SurfaceDistances(
-                    self._nearest(r, p, grid), self._nearest(p, r, grid), sizes[r_codes], sizes[p_codes]
+                    self._nearest(r[asks_r], p, grid),
+                    self._nearest(p[asks_p], r, grid),
+                    sizes[r_codes[asks_r]],
+                    sizes[p_codes[asks_p]],
                 )
             )
         return found
+
+    def _may_ask(self, corners: Places, grid: Grid3) -> Any:
+        """The corners with no ignored voxel around them."""
+        if not self.ignored.size:
+            return slice(None)
+        after = np.stack(np.unravel_index(corners, grid))
+        barred = np.zeros(len(corners), np.bool_)
+        for before in np.ndindex(2 if self.deep else 1, 2, 2):
+            at = after - np.asarray(before)[:, None]
+            inside = ((at >= 0) & (at < np.asarray(self.ignored.shape)[:, None])).all(axis=0)
+            barred[inside] |= self.ignored[tuple(at[:, inside])]
+        return ~barred
 
     def _nearest(self, queries: Places, targets: Places, grid: Grid3) -> Any:
         return nearest(queries, targets, grid, self.spacing_mm)

@@ -12,7 +12,7 @@ from scipy.spatial import cKDTree
 from medseg.arrays import Mask, Spacing
 from medseg.metrics.coding import Coded
 from medseg.metrics.measures import Agreement, Distances, Measure, SurfaceDistances
-from medseg.metrics.surfels import element_sizes, surface_elements
+from medseg.metrics.surfels import element_sizes, surface_elements, touched_corners
 
 Points = npt.NDArray[np.int64]
 
@@ -53,8 +53,9 @@ def measure_masks(
         box = _box(prediction | reference)
         pair = prediction[box], reference[box]
         barred = None if ignored is None else _touching(ignored)[box]
+        corners = None if ignored is None else touched_corners(ignored)[tuple(_and_one(s) for s in box)]
         surface = surface_distances(*pair, spacing_mm, barred) if voxels else None
-        element_distances = _element_distances(*pair, spacing_mm) if elements else None
+        element_distances = _element_distances(*pair, spacing_mm, corners) if elements else None
     return Measure(
         n_reference=n_reference,
         n_prediction=n_prediction,
@@ -96,15 +97,26 @@ def boundary(mask: Mask) -> Mask:
     return mask & ~inner
 
 
-def _element_distances(prediction: Mask, reference: Mask, spacing_mm: Spacing) -> SurfaceDistances:
+def _element_distances(
+    prediction: Mask, reference: Mask, spacing_mm: Spacing, barred: Mask | None
+) -> SurfaceDistances:
     sizes = element_sizes(spacing_mm)
     (points_p, codes_p), (points_r, codes_r) = surface_elements(prediction), surface_elements(reference)
-    return SurfaceDistances(
-        _nearest(points_r, points_p, spacing_mm),
-        _nearest(points_p, points_r, spacing_mm),
-        sizes[codes_r],
-        sizes[codes_p],
+    asks_p, asks_r = (
+        np.ones(len(points), bool) if barred is None else ~barred[tuple(points.T)]
+        for points in (points_p, points_r)
     )
+    return SurfaceDistances(
+        _nearest(points_r[asks_r], points_p, spacing_mm),
+        _nearest(points_p[asks_p], points_r, spacing_mm),
+        sizes[codes_r[asks_r]],
+        sizes[codes_p[asks_p]],
+    )
+
+
+def _and_one(part: slice) -> slice:
+    """The corners of a range of voxels."""
+    return slice(part.start, part.stop + 1)
 
 
 def _nearest(queries: Points, targets: Points, spacing_mm: Spacing) -> Distances:

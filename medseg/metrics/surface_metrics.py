@@ -67,7 +67,8 @@ def boundary_iou(surface: SurfaceDistances) -> float:
 def _percentile(surface: SurfaceDistances, percentile: float, how: Definition) -> float:
     there, back = surface.from_reference, surface.from_prediction
     if how.percentile_rule == "union":
-        return float(np.percentile(np.concatenate([there, back]), percentile))
+        pooled = np.concatenate([there, back])
+        return float(np.percentile(pooled, percentile)) if len(pooled) else NAN
     directed = [(there, surface.reference_weights), (back, surface.prediction_weights)]
     return _largest([_directed_percentile(d, w, percentile) for d, w in directed if len(d)])
 

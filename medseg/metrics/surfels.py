@@ -59,6 +59,15 @@ def surface_elements(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.
     return np.stack(where, axis=1), codes[where]
 
 
+def touched_corners(mask: Mask) -> Mask:
+    """The corners with a voxel of the mask around them, one more than voxels along each axis."""
+    padded = np.pad(mask, 1)
+    touched = np.zeros([n + 1 for n in mask.shape], bool)
+    for corner in product((0, 1), repeat=mask.ndim):
+        touched |= padded[tuple(slice(c, c + n + 1) for c, n in zip(corner, mask.shape, strict=True))]
+    return touched
+
+
 def bit_of(corner: tuple[int, ...]) -> int:
     """The bit of a neighbour in the code; 1 on an axis is the voxel after the corner, and all 1 is bit 0."""
     place = 0

@@ -179,7 +179,7 @@ def test_p11_ignored_voxels_count_for_nothing_and_ask_no_distance(bench: Bench, 
     row = bench.row(ignore_label=9, engine=engine)
     assert row.score is not None
     found = row.score["organ"].metrics
-    assert (found["dice"], found["hausdorff_mm"]) == (1, 0)
+    assert (found["dice"], found["hausdorff_mm"], found["nsd_surfel_1mm"]) == (1, 0, 1)
     assert found["tn_voxels"] + found["tp_voxels"] == 8 * 11 * 10
     assert bench.row().score["organ"].metrics["dice"] < 1  # type: ignore[index]
 

@@ -79,9 +79,10 @@ class CaseResult:
 def score_case(pair: tuple[Reference, tuple[Path, ...]], protocol: Protocol) -> CaseResult:
     """The scores of one case from its files; what is wrong with a file becomes its status."""
     reference, predictions = pair
-    if len(predictions) > 1:
-        names = ", ".join(p.name for p in predictions)
-        return CaseResult(reference, "error:duplicate", f"{len(predictions)} predictions: {names}")
+    if len(predictions) > 1 or reference.duplicates:
+        twice = predictions if len(predictions) > 1 else (reference.path, *reference.duplicates)
+        names = ", ".join(p.name for p in twice)
+        return CaseResult(reference, "error:duplicate", f"{len(twice)} files of one case: {names}")
     path = predictions[0] if predictions else None
     known: dict[str, Any] = {"prediction": path, "sha256": {}}
     try:

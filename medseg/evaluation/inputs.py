@@ -170,15 +170,12 @@ def _seen(paths: Iterable[Path]) -> tuple[Structure, ...]:
 def _check_tolerances(tolerances: Tolerances | None, wanted: tuple[Structure, ...]) -> None:
     if not isinstance(tolerances, Mapping):
         return
-    names = {s.name for s in wanted}
-    unknown, without = sorted(set(tolerances) - names - {"*"}), sorted(names - set(tolerances))
-    if unknown or (without and "*" not in tolerances):
+    unknown = sorted(set(tolerances) - {s.name for s in wanted} - {"*"})
+    if unknown:
         raise MedsegError(
-            f"tolerances for {sorted(tolerances)} and structures {sorted(names)}",
-            "a tolerance in mm for each structure",
-            f"add {without[0]}=MM, or one number for all the others"
-            if without
-            else f"correct {unknown[0]!r}",
+            f"a tolerance for {unknown[0]!r}",
+            f"one of {', '.join(s.name for s in wanted)}",
+            "correct the name, or leave it out to mean all the others",
         )
 
 
@@ -208,13 +205,15 @@ def _references(inputs: Inputs, manifest: Manifest | None) -> list[Reference]:
 
 def _from_folder(inputs: Inputs, manifest: Manifest | None) -> list[Reference]:
     assert inputs.references is not None
-    ids = case_ids(label_map_files(inputs.references), inputs.reference_name)
+    by_id: dict[str, list[Path]] = {}
+    for path, name in case_ids(label_map_files(inputs.references), inputs.reference_name).items():
+        by_id.setdefault(name, []).append(path)
     if manifest is None:
-        return [Reference(case, path) for path, case in ids.items()]
+        return [Reference(case, paths[0], duplicates=tuple(paths[1:])) for case, paths in by_id.items()]
     named = {name: case for case in _chosen(inputs, manifest) for name in (case.case, *_names(case))}
     return [
-        Reference(named[name].case, path, named[name].patient, (name,))
-        for path, name in ids.items()
+        Reference(named[name].case, paths[0], named[name].patient, (name,), duplicates=tuple(paths[1:]))
+        for name, paths in by_id.items()
         if name in named
     ]
 

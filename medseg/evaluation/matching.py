@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -44,6 +44,7 @@ class Reference:
         patient: who it is, or empty where nobody said.
         names: further ids that a prediction of it may bear.
         image: the scans, for a report's pictures.
+        duplicates: further reference files with the same id, which make the case an error.
     """
 
     case: str
@@ -51,6 +52,7 @@ class Reference:
     patient: str = ""
     names: tuple[str, ...] = ()
     image: tuple[Path, ...] = ()
+    duplicates: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -153,12 +155,6 @@ def rule_in_words(prediction_name: str | None, reference_name: str | None) -> st
         if template
     ]
     return "; ".join([*given, RULE]) if given else RULE
-
-
-def duplicates(names: Iterable[str]) -> set[str]:
-    """The names that occur more than once."""
-    seen: set[str] = set()
-    return {n for n in names if n in seen or seen.add(n)}  # type: ignore[func-returns-value]
 
 
 def _stem(path: Path) -> str:

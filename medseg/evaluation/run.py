@@ -103,7 +103,10 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
         ("metrics.json", interchange.grand_challenge_metrics(results)),
         ("report.json", evaluation.report),
     ):
-        (folder / name).write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        (folder / name).write_text(
+            json.dumps(content, indent=1, ensure_ascii=False, allow_nan=name == "summary.json") + "\n",
+            encoding="utf-8",
+        )
 
 
 def _claim(folder: Path, overwrite: bool) -> None:

@@ -216,6 +216,11 @@ def test_p15_two_predictions_of_one_case_are_an_error(bench: Bench) -> None:
     assert bench.row().status == "error:duplicate"
 
 
+def test_p15_two_references_of_one_case_are_an_error(bench: Bench) -> None:
+    nib.save(nib.Nifti1Image(_box(), AFFINE), bench.root / "references" / "case.nii")
+    assert [r.status for r in bench.evaluate().results] == ["error:duplicate"]
+
+
 def test_p15_a_damaged_file_is_an_error_and_the_run_goes_on(bench: Bench) -> None:
     for name in ("references", "predictions"):
         _write(_box(), bench.root / name / "whole.nii.gz")

@@ -11,6 +11,7 @@ from medseg.cli import data
 from medseg.cli.compare import compare
 from medseg.cli.demo import demo
 from medseg.cli.evaluate import evaluate
+from medseg.cli.export import export, verify_export
 from medseg.cli.lint import lint
 from medseg.cli.networks import networks
 from medseg.cli.overrides import SETTINGS
@@ -41,12 +42,14 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 app.command()(compare)
 app.command()(demo)
 app.command()(evaluate)
+app.command()(export)
 app.command()(lint)
 app.command()(networks)
 app.command()(predict)
 app.command()(report)
 app.command(context_settings=SETTINGS)(show_config)
 app.command(context_settings=SETTINGS)(train)
+app.command("verify-export")(verify_export)
 
 
 def main(arguments: list[str] | None = None) -> None:

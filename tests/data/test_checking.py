@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import struct
 from dataclasses import replace
@@ -442,3 +443,25 @@ def test_a_check_without_folder_or_cases_is_an_error(tmp_path):
 def test_every_path_of_a_report_is_inside_the_folder(data):
     file(data).unlink()
     assert [Path(f.file).is_absolute() for f in findings(data)] == [False]
+
+
+@pytest.mark.data
+def test_image_and_label_of_different_hippocampi_are_found():
+    folder = Path(os.environ["MEDSEG_TEST_DATA"]) / "bad_inputs/hippocampus_mismatched"
+    case = Case("118", "118", ("image_hippocampus_118.nii.gz",), "label_hippocampus_010.nii.gz")
+    known = Manifest("m", "1", ("MR",), {"Anterior": 1, "Posterior": 2}, items=(case,))
+    assert {f.rule for f in findings(folder, known)} == {"grid"}
+
+
+@pytest.mark.data
+def test_the_check_of_every_odd_file_ends_and_names_each_unreadable_one():
+    folder = Path(os.environ["MEDSEG_TEST_DATA"]) / "bad_inputs"
+    files = [p.relative_to(folder).as_posix() for p in sorted(folder.rglob("*")) if p.is_file()]
+    items = tuple(Case(f, f, (f,)) for f in files)
+    report = check(Manifest("odd", "1", ("x",), {"y": 1}, items=items), folder)
+    blocked = {f.case for f in report.findings if f.severity == "blocks"}
+    assert {f for f in files if f.endswith((".rst", "LICENSE", ".icc", ".tsv"))} <= blocked
+    assert not any(
+        "Traceback" in f.found or "Error: " in f.found and "KeyError" in f.found for f in report.findings
+    )
+    assert len(blocked) < len(files)

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from medseg.data.findings import BLOCKS, WARNING, Finding
-from medseg.data.profile import CaseProfile
+from medseg.data.profile import CaseProfile, ChannelProfile
 
 # Correlation of thumbnails: copies with noise, another scale or compression stay above the first, a crop by a
 # voxel above the second; scans of two people reach 0.83 and their details 0.52 (60 of MSD hippocampus).
@@ -84,13 +84,34 @@ def _near(profiles: Sequence[CaseProfile]) -> Iterator[tuple[CaseProfile, CasePr
         if p.channels and p.channels[0].thumb:
             groups[len(p.shape)].append(p)
     for group in groups.values():
-        thumbs = np.stack([p.channels[0].thumbnail() for p in group])
-        # What all scans of a kind share is smooth; a copy shares the detail too.
-        edges = (16, 16, 16) if len(group[0].shape) == 3 else (64, 64)
-        blocks = thumbs.reshape(-1, *edges)
-        detail = blocks - ndimage.uniform_filter(blocks, (0, *(3 for _ in edges)))
-        for i, j, likeness in _alike(_unit(thumbs), _unit(detail.reshape(thumbs.shape))):
-            yield group[i], group[j], likeness
+        n = len(group[0].shape)
+        thumbs, detail = _looks([p.channels[0] for p in group], n)
+        for i, j, likeness in _alike(thumbs, detail):
+            if _every_channel(group[i], group[j]):
+                yield group[i], group[j], likeness
+
+
+def _looks(
+    channels: Sequence[ChannelProfile], dimensions: int
+) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+    """Thumbnails and their detail, as unit vectors: scans of a kind share what is smooth, a copy shares all."""
+    rows = np.stack([c.thumbnail() for c in channels])
+    edges = (16, 16, 16) if dimensions == 3 else (64, 64)
+    blocks = rows.reshape(-1, *edges)
+    detail = blocks - ndimage.uniform_filter(blocks, (0, *(3 for _ in edges)))
+    return _unit(rows), _unit(detail.reshape(rows.shape))
+
+
+def _every_channel(first: CaseProfile, second: CaseProfile) -> bool:
+    """True where all channels are alike: the black frame of a dermatoscope fills the red one alone."""
+    if len(first.channels) != len(second.channels):
+        return True
+    for a, b in zip(first.channels[1:], second.channels[1:], strict=True):
+        if a.thumb and b.thumb:
+            plain, detail = _looks([a, b], len(first.shape))
+            if plain[0] @ plain[1] < _CROPPED or detail[0] @ detail[1] < _DETAIL:
+                return False
+    return True
 
 
 def _unit(rows: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

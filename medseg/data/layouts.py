@@ -29,17 +29,15 @@ ENDINGS: tuple[str, ...] = (
     ".tiff",
 )
 ENDINGS += (".gif", ".img.gz", ".img", ".mgz", ".mgh", ".mnc")
-_LABEL = (
-    "label labels labelstr labelsts labelmap labelmaps seg segs segmentation segmentations mask masks gt dseg"
-)
+_LABEL = "label labels labelstr labelsts labelsva labelmap labelmaps seg segs segmentation segmentations mask"
 LABEL_WORDS = set(
-    f"{_LABEL} groundtruth truth annotation annotations manual manual1 contour contours ot roi".split()
+    f"{_LABEL} masks gt dseg groundtruth truth annotation annotations manual contour contours ot roi".split()
 )
-_IMAGE = "image images imagestr imagests img imgs im scan scans volume volumes vol vols orig data raw picture"
-IMAGE_WORDS = set(f"{_IMAGE} pictures anat derivatives".split())
+_IMAGE = "image images imagestr imagests imagesva imaging img imgs im scan scans volume volumes vol vols orig"
+IMAGE_WORDS = set(f"{_IMAGE} data raw picture pictures anat derivatives 1st".split())
 SPLIT_WORDS = {
     **dict.fromkeys(("train", "training", "trainset", "imagestr", "labelstr", "tr"), "training"),
-    **dict.fromkeys(("val", "valid", "validation", "valset"), "validation"),
+    **dict.fromkeys(("val", "valid", "validation", "valset", "imagesva", "labelsva", "va"), "validation"),
     **dict.fromkeys(("test", "testing", "testset", "imagests", "labelsts", "ts"), "test"),
 }
 # Names of channels, in the order in which MSD and MONAI give those of BraTS.
@@ -107,6 +105,16 @@ def images_of(paths: Iterable[str]) -> list[str]:
     return [p for p in paths if p.lower().endswith(ENDINGS)]
 
 
+def words_of(name: str) -> list[str]:
+    """The words of a name; a number behind a word for label or image is a word of its own (``img0001``)."""
+    found = []
+    for word in re.split(r"[_\-.\s]+", name):
+        match = re.fullmatch(r"([A-Za-z]+)(\d+)", word)
+        split = match and match[1].lower() in LABEL_WORDS | IMAGE_WORDS
+        found += [match[1], match[2]] if match and split else [word]
+    return [w for w in found if w]
+
+
 def take_apart(path: str, with_folders: bool = True, indexed: bool = False) -> Part:
     """The words of a path: what it is, which channel, which split, and what is left as the case's key.
 
@@ -118,9 +126,9 @@ def take_apart(path: str, with_folders: bool = True, indexed: bool = False) -> P
     stem, channel = stem_of(path), ""
     if indexed and (match := re.fullmatch(r"(.+)_(\d{4})", stem)):
         stem, channel = match[1], match[2]
-    words = [w for w in re.split(r"[_\-.\s]+", stem) if w]
+    words = words_of(stem)
     folders = PurePosixPath(path).parts[:-1]
-    folder_words = [w for f in folders for w in re.split(r"[_\-.\s]+", f.lower()) if w]
+    folder_words = [w.lower() for f in folders for w in words_of(f)]
     is_label = _has(words, LABEL_WORDS) or (
         _has(folder_words, LABEL_WORDS) and not _has(words, {"image", "img"})
     )
@@ -151,7 +159,7 @@ def _is_role(word: str) -> bool:
 
 
 def _is_role_folder(folder: str) -> bool:
-    words = [w for w in re.split(r"[_\-.\s]+", folder) if w]
+    words = words_of(folder)
     return all(_is_role(w) for w in words)
 
 
@@ -242,7 +250,7 @@ def _cases(parts: Sequence[Part]) -> tuple[list[Case], list[str], list[str]]:
 
 def _rank(path: str) -> int:
     """A segmentation with structures before a mask of the whole organ."""
-    return 0 if re.search(r"dseg|seg|label", path.lower()) else 1
+    return 0 if re.search(r"dseg|seg|label|manual|gt", path.lower()) else 1
 
 
 def _unique(name: str, split: str, taken: set[str]) -> str:

@@ -461,7 +461,5 @@ def test_the_check_of_every_odd_file_ends_and_names_each_unreadable_one():
     report = check(Manifest("odd", "1", ("x",), {"y": 1}, items=items), folder)
     blocked = {f.case for f in report.findings if f.severity == "blocks"}
     assert {f for f in files if f.endswith((".rst", "LICENSE", ".icc", ".tsv"))} <= blocked
-    assert not any(
-        "Traceback" in f.found or "Error: " in f.found and "KeyError" in f.found for f in report.findings
-    )
+    assert not any("Traceback" in f.found for f in report.findings)
     assert len(blocked) < len(files)

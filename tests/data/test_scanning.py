@@ -182,6 +182,24 @@ def prefixed(d):
         volume(d / f"segmentation-{n}.nii.gz", n, True, (0, 1, 2))
 
 
+def numbered(d):
+    for n in (1, 2, 3):
+        volume(d / f"averaged/img000{n}.nii.gz", n)
+        volume(d / f"averaged/label000{n}.nii.gz", n, True, (0, 1))
+
+
+def kits(d):
+    for n in (1, 2, 3):
+        volume(d / f"case_0000{n}/imaging.nii.gz", n)
+        volume(d / f"case_0000{n}/segmentation.nii.gz", n, True, (0, 1, 2))
+
+
+def slicer(d):
+    for n in (1, 2, 3):
+        volume(d / f"p{n}/orig{n:03d}.nii.gz", n)
+        volume(d / f"p{n}/liver-seg{n:03d}.nii.gz", n, True, (0, 1))
+
+
 def table(d):
     for n in (1, 2, 3):
         volume(d / f"stuff/a{n}.nii.gz", n)
@@ -212,6 +230,9 @@ LAYOUTS = [
     (suffixed_names, "images and labels", 6, 6, 1, {"foreground"}),
     (folder_per_case, "folder per case", 3, 3, 1, {"foreground"}),
     (prefixed, "images and labels", 3, 3, 1, {"structure 1", "structure 2"}),
+    (numbered, "images and labels", 3, 3, 1, {"foreground"}),
+    (kits, "folder per case", 3, 3, 1, {"structure 1", "structure 2"}),
+    (slicer, "folder per case", 3, 3, 1, {"foreground"}),
     (table, "CSV", 3, 3, 1, {"foreground"}),
 ]
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from playwright.sync_api import expect
 
 Open = Callable[..., Any]
 PICTURES = Path(__file__).parents[2] / "docs" / "pictures"
@@ -21,7 +22,7 @@ def column(page: Any, number: int) -> list[str]:
 def test_the_page_complains_of_nothing_and_asks_for_nothing_but_itself(report: Path, visit: Open) -> None:
     seen = visit(report)
     seen.page.locator("button[data-volume]").first.click()
-    seen.page.wait_for_function("document.getElementById('viewer-status').textContent === ''")
+    expect(seen.page.locator("#viewer-status")).to_be_empty(timeout=180_000)
     assert seen.complaints == []
     assert [r for r in seen.requests if not r.startswith("data:")] == [report.as_uri()]
 
@@ -59,7 +60,7 @@ def test_the_filter_leaves_only_the_cases_named_and_clear_brings_all_back(report
 def test_the_viewer_draws_and_its_picture_changes_without_the_prediction(report: Path, visit: Open) -> None:
     page = visit(report).page
     page.locator("button[data-volume]").first.click()
-    page.wait_for_function("document.getElementById('viewer-status').textContent === ''")
+    expect(page.locator("#viewer-status")).to_be_empty(timeout=180_000)
     stage = page.locator(".stage")
     with_both = stage.screenshot()
     page.click("#viewer-prediction")
@@ -160,4 +161,9 @@ def test_pictures_for_the_documents_show_the_first_screen(report: Path, visit: O
     for name, width, scheme in (("desktop", 1200, "light"), ("dark", 1200, "dark"), ("phone", 390, "light")):
         page = visit(report, viewport={"width": width, "height": 860}, color_scheme=scheme).page
         page.screenshot(path=folder / f"report_demo_{name}.png")
-    assert len({path.read_bytes() for path in folder.glob("report_demo_*.png")}) == 3
+    page = visit(report, viewport={"width": 1200, "height": 860}).page
+    page.locator("#worst .cards").first.screenshot(path=folder / "report_demo_worst.png")
+    page.locator("button[data-volume]").first.click()
+    expect(page.locator("#viewer-status")).to_be_empty(timeout=180_000)
+    page.locator("#viewer").screenshot(path=folder / "report_demo_viewer.png")
+    assert len({path.read_bytes() for path in folder.glob("report_demo_*.png")}) == 5

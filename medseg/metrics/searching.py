@@ -8,6 +8,7 @@ rows by their bounding boxes instead, so that a far island costs little.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,7 +46,7 @@ def nearest(
     starts[1:] = np.cumsum(np.bincount(local, minlength=len(starts) - 1))
     columns = columns.astype(np.int32)
     steps = np.asarray(spacing_mm, np.float64)
-    offsets, reach = _near_offsets(grid, spacing_mm)
+    offsets, reach = _near_offsets(tuple(grid), tuple(spacing_mm))
     boxes = _boxes(starts, columns, size)
     words = _row_bits(starts, columns, int(columns.min()))
     return _search(
@@ -53,6 +54,7 @@ def nearest(
     )
 
 
+@lru_cache(maxsize=8)
 def _near_offsets(grid: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> Any:
     """Steps to the nearest rows, nearest first, and the squared distance up to which none is left out."""
     a, b, _ = spacing_mm

@@ -109,8 +109,10 @@ def _verified(path: Path, offset: int, n_bytes: int, folder: Path | None) -> tup
         with open_stream(path) as stream:
             n_missing = n_bytes - _copied(stream, scratch, offset, n_bytes)
     except (EOFError, OSError, zlib.error) as error:
+        scratch.close()
         raise DataError(f"{path}: {error or 'cut off'}", "a whole gzip stream", "fetch it anew") from error
     if n_missing:
+        scratch.close()
         raise DataError(f"{path}: {n_missing} bytes of voxels missing", "a whole file", "fetch it anew")
     return 0, scratch
 

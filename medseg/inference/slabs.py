@@ -96,11 +96,15 @@ class Tiling:
         return list(product(*per_axis))
 
     def reach(self) -> tuple[tuple[int, int], ...]:
-        """First and last-but-one point that the windows of a slab cover, in the padded volume."""
+        """First and last-but-one point that is held of each axis of a slab, in the padded volume."""
         plane, sizes = self.plane_starts(), self.sizes
-        return tuple(
+        reach = [
             (min(at[a] for at in plane), max(at[a] for at in plane) + sizes[a]) for a in range(len(sizes))
-        )
+        ]
+        if self.strip is not None:
+            pad = self.pads[self.strip.axis][0]
+            reach[self.strip.axis] = (self.strip.first + pad, self.strip.stop + pad)
+        return tuple(reach)
 
     def kept(self, a: int) -> tuple[int, int]:
         """The points along an axis of the plane whose scores are right, in the buffer's own numbering."""
@@ -128,13 +132,18 @@ class _Buffer:
 
     def add(self, scores: torch.Tensor, at: tuple[int, ...]) -> None:
         """Blend one window in."""
-        here, counts = self.scores, self.counts
+        here, counts, weights = self.scores, self.counts, self.window_weights
         for a, start in enumerate(at):
-            first = self.spare if a == self.axis else start - self.origin[a]
-            here = here.narrow(a + 1, first, self.tiling.sizes[a])
-            counts = counts.narrow(a + 1, first, self.tiling.sizes[a])
-        here.addcmul_(scores, self.window_weights)
-        counts += self.window_weights
+            first, skipped, n = self.spare, 0, self.tiling.sizes[a]
+            if a != self.axis:
+                # Of a window that hangs over the edge of a strip only the part within counts.
+                skipped = max(self.origin[a] - start, 0)
+                first = start + skipped - self.origin[a]
+                n = min(n - skipped, self.scores.shape[a + 1] - first)
+            here, counts = here.narrow(a + 1, first, n), counts.narrow(a + 1, first, n)
+            scores, weights = scores.narrow(a + 1, skipped, n), weights.narrow(a, skipped, n)
+        here.addcmul_(scores, weights)
+        counts += weights
 
     def finish(self, start: int, step: int) -> tuple[int, torch.Tensor]:
         """First row and scores of the ``step`` rows that no later window reaches, and of one before."""

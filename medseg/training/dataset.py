@@ -29,4 +29,6 @@ class CachedDataset(CacheDataset):
 
     def _transform(self, index: int) -> Any:
         case = super()._transform(index)
-        return self.augmentation(copy.deepcopy(case)) if self.augmentation else case
+        # `if self.augmentation` would ask a Compose for its length, for which MONAI 1.6.1 builds a new one,
+        # which seeds the shared transforms again: the same "chance" at every visit.
+        return case if self.augmentation is None else self.augmentation(copy.deepcopy(case))

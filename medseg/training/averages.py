@@ -8,6 +8,8 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
+from medseg.training.gradients import steps_now
+
 
 def averaged_copy(network: nn.Module) -> nn.Module:
     """A frozen copy of `network` with the same weights, in evaluation mode, to be fed by `AverageWeights`."""
@@ -36,7 +38,9 @@ class AverageWeights:
 
     @torch.no_grad()
     def __call__(self, engine: Engine) -> None:
-        """Take one step of the average."""
+        """Take one step of the average, if the optimiser took one."""
+        if not steps_now(engine):
+            return
         step = engine.state.iteration
         decay = min(self.decay, (1 + step) / (10 + step))
         targets, sources = list(self.averaged.parameters()), list(self.network.parameters())

@@ -1,21 +1,36 @@
-"""Cases held in memory after their deterministic transforms; chance comes afterwards, at each visit."""
+"""Cases prepared once and checked; chance comes afterwards, at each visit."""
 
 from __future__ import annotations
 
-import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
-from monai.data import CacheDataset
+from monai.data.utils import set_rnd
+from torch.utils.data import Dataset
+
+from medseg.training.cache import CaseCache
+from medseg.training.inspection import prepared
+from medseg.training.sampling import Visit
 
 
-class CachedDataset(CacheDataset):
-    """Preprocessed once, augmented anew at each visit.
+class CachedDataset(Dataset[Any]):
+    """Preprocessed and checked once, augmented anew at each visit.
+
+    All cases are prepared when the data set is made, so that a faulty one is named before the first step.
+    They stay in memory, or with `cache_dir` in files that are mapped into memory: shared by all processes,
+    ready for the next run, and made anew when a source file or a transform's argument changes (see `CaseCache`).
 
     Args:
         data: one dictionary per case, as `datalist` gives them.
         transform: the deterministic preprocessing, run once per case.
         augmentation: what is left to chance, run at each visit on a copy.
+        labels: the numbers that a label map may hold, by name; None doesn't look at labels.
+        cache_dir: where prepared cases are kept; None keeps them in memory.
+        cache_gb: the most they may take; what doesn't fit is prepared anew at each visit.
+
+    Raises:
+        LabelError: a label map holds a value that isn't declared.
+        DataError: an image holds a value that isn't finite, or a file can't be read.
     """
 
     def __init__(
@@ -23,12 +38,33 @@ class CachedDataset(CacheDataset):
         data: Sequence[dict[str, Any]],
         transform: Callable[[Any], Any],
         augmentation: Callable[[Any], Any] | None = None,
+        *,
+        labels: Mapping[str, int | Iterable[int]] | None = None,
+        cache_dir: str | None = None,
+        cache_gb: float = 16.0,
     ) -> None:
-        self.augmentation = augmentation
-        super().__init__(data=data, transform=transform, num_workers=0, progress=False)
+        self.data, self.transform, self.augmentation, self.labels = data, transform, augmentation, labels
+        self.cache = CaseCache(cache_dir, limit_bytes=int(cache_gb * 1e9), recipe=(transform, labels))
+        for row in data:
+            self._case(row)
 
-    def _transform(self, index: int) -> Any:
-        case = super()._transform(index)
+    def __len__(self) -> int:
+        """The number of cases."""
+        return len(self.data)
+
+    def __getitem__(self, index: int) -> Any:
+        """One case, augmented; a `Visit` brings the seed of its chance along."""
+        case = self._case(self.data[index])
         # `if self.augmentation` would ask a Compose for its length, for which MONAI 1.6.1 builds a new one,
         # which seeds the shared transforms again: the same "chance" at every visit.
-        return case if self.augmentation is None else self.augmentation(copy.deepcopy(case))
+        if self.augmentation is None:
+            return case
+        if isinstance(index, Visit):
+            set_rnd(self.augmentation, index.seed % 2**31)
+        return self.augmentation(case)
+
+    def _case(self, row: dict[str, Any]) -> dict[str, Any]:
+        # A first step that copies what it needs (a crop) spares the copy of the whole case.
+        first = next(iter(getattr(self.augmentation, "transforms", [self.augmentation])), None)
+        shared = getattr(first, "copies", False)
+        return self.cache.get(row, lambda: prepared(row, self.transform, self.labels), shared=shared)

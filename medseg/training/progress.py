@@ -1,89 +1,72 @@
-"""What a run is doing: a bar with loss, score and time left, or plain lines; and history.csv."""
+"""What a run is doing: a bar with loss, score and time left on a terminal, plain lines elsewhere."""
 
 from __future__ import annotations
 
-import csv
 import sys
 import time
-from pathlib import Path
-from typing import Any
+from collections import deque
 
 from ignite.engine import Engine, Events
 from rich.console import Console
-from rich.progress import BarColumn, TaskID, TextColumn, TimeRemainingColumn
+from rich.progress import BarColumn, TaskID, TextColumn
 from rich.progress import Progress as Bar
 
-FIELDS = ["epoch", "step", "seconds", "loss", "learning_rate", "score"]
+from medseg.training.budget import WITHOUT_END, Budget
+from medseg.training.guards import loss_of
+from medseg.training.processes import is_main
+
+PARTS = 1000
 
 
 class Progress:
-    """Tells how a run goes and how long it will take, and keeps ``history.csv`` in `folder`.
+    """Tells how a run goes and how long it will take.
 
     Args:
         evaluator: its key metric is shown after each validation.
-        folder: where ``history.csv`` goes; a new run starts it anew.
         every: seconds between two lines where there is no terminal.
+        console: where to tell it; stderr if left out.
     """
 
-    def __init__(self, evaluator: Engine, folder: str, every: float = 30.0) -> None:
-        self.evaluator, self.folder, self.every = evaluator, Path(folder), every
-        self.console = Console(stderr=True)
+    def __init__(self, evaluator: Engine, every: float = 30.0, console: Console | None = None) -> None:
+        self.evaluator, self.every = evaluator, every
+        self.console = Console(stderr=True) if console is None else console
         self.score = float("nan")
-        self._losses: list[float] = []
+        self._losses: deque[float] = deque(maxlen=50)
         self._bar: Bar | None = None
         self._task = TaskID(0)
 
     def attach(self, engine: Engine) -> None:
-        """Follow a trainer from its start to its end."""
+        """Follow a trainer from its start to its end; only the main process tells."""
+        engine.add_event_handler(Events.EXCEPTION_RAISED, self._failed)
+        if not is_main():
+            return
         engine.add_event_handler(Events.STARTED, self._start)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self._step)
-        engine.add_event_handler(Events.EPOCH_COMPLETED, self._epoch)
         engine.add_event_handler(Events.COMPLETED, self._completed)
-        engine.add_event_handler(Events.EXCEPTION_RAISED, lambda _, error: self._failed(error))
         self.evaluator.add_event_handler(Events.COMPLETED, self._validated)
 
-    def _start(self, engine: Engine) -> None:
+    def _start(self) -> None:
         self._began = self._told = time.monotonic()
-        self.folder.mkdir(parents=True, exist_ok=True)
-        with (self.folder / "history.csv").open("w", newline="") as file:
-            csv.writer(file).writerow(FIELDS)
         if self.console.is_terminal:
             columns = (
                 TextColumn("training"),
                 BarColumn(),
                 TextColumn("{task.fields[told]}"),
-                TimeRemainingColumn(),
             )
             self._bar = Bar(*columns, console=self.console)
             self._bar.start()
-            n_steps = engine.state.max_epochs * engine.state.epoch_length
-            self._task = self._bar.add_task("training", total=n_steps, told="")
+            self._task = self._bar.add_task("training", total=PARTS, told="")
 
     def _step(self, engine: Engine) -> None:
-        output: Any = engine.state.output
-        self._losses.append(float(output[0]["loss"] if isinstance(output, list) else output["loss"]))
-        told = self._line(engine)
+        if not self._losses:
+            self._first_step = engine.state.iteration - 1  # above 0 in a run that goes on
+        self._losses.append(loss_of(engine))
+        told = f"{self._line(engine)}  {self._left(engine)}"
         if self._bar:
-            self._bar.update(self._task, completed=engine.state.iteration, told=told)
+            self._bar.update(self._task, completed=PARTS * self._share(engine), told=told)
         elif time.monotonic() - self._told > self.every:
             self._told = time.monotonic()
-            sys.stderr.write(f"training  {told}  {self._left(engine)}\n")
-
-    def _epoch(self, engine: Engine) -> None:
-        seconds = time.monotonic() - self._began
-        loss = sum(self._losses) / max(1, len(self._losses))
-        rate = engine.optimizer.param_groups[0]["lr"]
-        row = [
-            engine.state.epoch,
-            engine.state.iteration,
-            f"{seconds:.1f}",
-            f"{loss:.5f}",
-            f"{rate:.3g}",
-            f"{self.score:.5f}",
-        ]
-        with (self.folder / "history.csv").open("a", newline="") as file:
-            csv.writer(file).writerow(row)
-        self._losses.clear()
+            sys.stderr.write(f"training  {told}\n")
 
     def _validated(self, evaluator: Engine) -> None:
         name = evaluator.state.key_metric_name
@@ -92,24 +75,40 @@ class Progress:
         detail = "  ".join(f"{structure} {value:.4f}" for structure, value in parts.items())
         self.console.print(f"validation  {name} {self.score:.4f}  {detail}", highlight=False)
 
-    def _completed(self) -> None:
+    def _completed(self, engine: Engine) -> None:
+        self._stop_bar()
+        if getattr(engine.state, "ended", ""):
+            sys.stderr.write(
+                f"training  ended after epoch {engine.state.epoch}, step {engine.state.iteration}: "
+                f"{engine.state.ended}\n"
+            )
+
+    def _failed(self, _: Engine, error: BaseException) -> None:
+        self._stop_bar()
+        raise error
+
+    def _stop_bar(self) -> None:
         if self._bar:
             self._bar.stop()
 
-    def _failed(self, error: BaseException) -> None:
-        self._completed()
-        raise error
-
     def _line(self, engine: Engine) -> str:
-        recent, state = self._losses[-50:], engine.state
-        loss = sum(recent) / len(recent)
-        return f"epoch {state.epoch}/{state.max_epochs}  loss {loss:.3f}  score {self.score:.4f}"
+        state, loss = engine.state, sum(self._losses) / len(self._losses)
+        of_all = "" if state.max_epochs >= WITHOUT_END else f"/{state.max_epochs}"
+        return f"epoch {state.epoch}{of_all}  loss {loss:.3f}  score {self.score:.4f}"
+
+    def _share(self, engine: Engine) -> float:
+        state = engine.state
+        if isinstance(getattr(state, "budget", None), Budget):
+            return float(state.progress)
+        return float(state.iteration / (state.max_epochs * state.epoch_length))
 
     def _left(self, engine: Engine) -> str:
-        done = engine.state.iteration
-        left = (
-            (time.monotonic() - self._began)
-            / done
-            * (engine.state.max_epochs * engine.state.epoch_length - done)
-        )
-        return f"{left / 60:.0f} min left"
+        state = engine.state
+        budget = getattr(state, "budget", None)
+        if isinstance(budget, Budget):
+            left = max(0.0, budget.left_s(engine))
+        else:
+            n_done = state.iteration - self._first_step
+            n_left = state.max_epochs * state.epoch_length - state.iteration
+            left = (time.monotonic() - self._began) / n_done * n_left
+        return f"{left / 60:.0f} min left" if left >= 90 else f"{left:.0f} s left"

@@ -1,8 +1,9 @@
-"""The score that chooses the checkpoint: Dice on whole volumes, per structure."""
+"""The score that chooses the checkpoint: Dice on whole volumes, per structure, as often as time allows."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -11,45 +12,53 @@ from ignite.metrics import Metric
 from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
 
+from medseg.training.budget import Budget, progress_of
+from medseg.training.processes import agreed, summed
+
 
 class MeanDice(Metric):
     """The mean over structures of the mean Dice over cases, on label maps of whole volumes.
 
     A structure that is absent from both label maps of a case says nothing and is left out; one that is absent
-    from one of them scores 0. A structure that no case has makes the mean NaN rather than better.
+    from one of them scores 0. A structure that no case has makes the mean NaN rather than better. Where
+    several processes validate, their cases count together.
 
     Args:
-        labels: name to number; the number 0 is the background and isn't scored.
+        labels: name to number, or to numbers for a union; the number 0 is the background and isn't scored.
 
     Attributes:
         per_structure: mean Dice by name after `compute`.
     """
 
-    def __init__(self, labels: Mapping[str, int]) -> None:
-        self.numbers = {name: number for name, number in labels.items() if number != 0}
+    def __init__(self, labels: Mapping[str, int | Iterable[int]]) -> None:
+        self.numbers = {name: _as_list(number) for name, number in labels.items() if number != 0}
         self.per_structure: dict[str, float] = {}
         super().__init__(output_transform=lambda output: output)
 
     def reset(self) -> None:
         """Forget all cases."""
-        self._scores: dict[str, list[float]] = {name: [] for name in self.numbers}
+        self._totals = torch.zeros(len(self.numbers), 2, dtype=torch.float64)
 
     def update(self, output: Sequence[Mapping[str, Any]]) -> None:
-        """Add the cases of one batch: items with ``pred`` and ``label``, each of shape (1, x, y[, z])."""
+        """Add the cases of one batch: items with ``pred`` and ``label``.
+
+        Each has the shape (1, x, y[, z]) of a label map, or (regions, x, y[, z]) of one map per structure.
+        """
         for item in output:
-            for name, number in self.numbers.items():
-                predicted, reference = item["pred"] == number, item["label"] == number
+            for place, numbers in enumerate(self.numbers.values()):
+                predicted = _mask(item["pred"], numbers, place)
+                reference = _mask(item["label"], numbers, place)
                 total = float(predicted.sum() + reference.sum())
                 if total:
-                    self._scores[name].append(2 * float((predicted & reference).sum()) / total)
+                    dice = 2 * float((predicted & reference).sum()) / total
+                    self._totals[place] += torch.tensor([dice, 1.0], dtype=torch.float64)
 
     def compute(self) -> float:
         """The mean over structures, in [0, 1]."""
-        self.per_structure = {
-            name: sum(scores) / len(scores) if scores else float("nan")
-            for name, scores in self._scores.items()
-        }
-        return float(torch.tensor(list(self.per_structure.values())).mean())
+        sums, counts = summed(self._totals).unbind(1)
+        means = (sums / counts).tolist()  # 0 of 0 cases is NaN
+        self.per_structure = dict(zip(self.numbers, means, strict=True))
+        return sum(means) / len(means)
 
     def completed(self, engine: Engine, name: str) -> None:
         """Leave the mean in the engine's metrics and the parts in ``engine.state.per_structure``."""
@@ -57,20 +66,91 @@ class MeanDice(Metric):
         engine.state.per_structure = self.per_structure
 
 
+def _as_list(number: int | Iterable[int]) -> list[int]:
+    return [number] if isinstance(number, int) else list(number)
+
+
+def _mask(labels: Any, numbers: list[int], place: int) -> torch.Tensor:
+    values = torch.as_tensor(labels)
+    if values.shape[0] > 1:
+        return values[place] > 0.5
+    return torch.isin(values[0], torch.tensor(numbers, dtype=values.dtype, device=values.device))
+
+
+def plan_validation(time_s: float, case_s: float, n_cases: int, share: float) -> tuple[int, int]:
+    """How many cases to validate on, and how often in the run, within `share` of `time_s` seconds.
+
+    All cases as often as it goes, at most 20 times; if all can't be done twice, fewer cases twice.
+
+    >>> plan_validation(3600.0, 1.0, 40, 0.1)
+    (40, 9)
+    """
+    n_visits = share * time_s / max(case_s, 1e-9)
+    n = min(n_cases, max(1, int(n_visits // 2)))
+    return n, min(20, max(1, int(n_visits // n)))
+
+
 class Validation(ValidationHandler):
     """Runs the evaluator every `interval` epochs and after the last one, so that no run ends unscored.
+
+    In a run with a `Budget` the interval counts for nothing: the time per case is measured before the first
+    step (which also shows, before the night, that validation works at all), and `plan_validation` says on how
+    many cases and how often. The last step is always followed by a validation.
 
     Args:
         validator: the evaluator, on whole volumes.
         interval: epochs from one validation to the next.
+        share: of a budget that validations may take.
     """
 
-    def __init__(self, validator: Evaluator, interval: int) -> None:
+    def __init__(self, validator: Evaluator, interval: int, share: float = 0.1) -> None:
         super().__init__(interval=interval, validator=validator, epoch_level=True)
+        self.share, self.n_times, self._n_done = share, 0, 0
 
     def attach(self, engine: Engine) -> None:
         """Follow the epochs of a trainer."""
-        engine.add_event_handler(Events.EPOCH_COMPLETED(event_filter=self._is_due), self)
+        engine.add_event_handler(Events.EPOCH_STARTED, self._plan)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self)
 
-    def _is_due(self, engine: Engine, epoch: int) -> bool:
-        return epoch % self.interval == 0 or epoch == engine.state.max_epochs
+    def __call__(self, engine: Engine) -> None:
+        """Validate, if it is time to."""
+        if not self._is_due(engine):
+            return
+        began = time.time()
+        self.validator.run(engine.state.epoch)
+        engine.state.validation_s = time.time() - began
+        budget = getattr(engine.state, "budget", None)
+        if isinstance(budget, Budget):
+            budget.pause(engine.state.validation_s)
+
+    def _is_due(self, engine: Engine) -> bool:
+        epoch, last = engine.state.epoch, engine.state.max_epochs
+        if not self.n_times:
+            return bool(epoch % self.interval == 0 or epoch >= last)
+        n_reached = int(progress_of(engine) * self.n_times)
+        is_due = n_reached > self._n_done or epoch >= last
+        self._n_done = max(n_reached, self._n_done)
+        return is_due
+
+    def _plan(self, engine: Engine) -> None:
+        budget = getattr(engine.state, "budget", None)
+        if self.n_times or not isinstance(budget, Budget):
+            return
+        case_s = agreed(self._time_one_case())
+        left = agreed(budget.left_s(engine))
+        n_cases, self.n_times = plan_validation(left, case_s, self.validator.state.epoch_length, self.share)
+        self.validator.state.epoch_length = n_cases
+        engine.state.validation_s = n_cases * case_s
+        self._n_done = int(budget.used_s() / (budget.used_s() + left) * self.n_times)
+
+    @torch.no_grad()
+    def _time_one_case(self) -> float:
+        evaluator = self.validator
+        if evaluator.state.epoch_length == 0:
+            return 0.0
+        began = time.time()
+        batch = next(iter(evaluator.data_loader))
+        images = evaluator.prepare_batch(batch, evaluator.state.device, False)[0]
+        evaluator.network.eval()
+        evaluator.inferer(images, evaluator.network)
+        return time.time() - began

@@ -17,8 +17,9 @@ class CachedDataset(Dataset[Any]):
     """Preprocessed and checked once, augmented anew at each visit.
 
     All cases are prepared when the data set is made, so that a faulty one is named before the first step.
-    They stay in memory, or with `cache_dir` in files that are mapped into memory: shared by all processes,
-    ready for the next run, and made anew when a source file or a transform's argument changes (see `CaseCache`).
+    They stay in memory, or with `cache_dir` in files that are mapped into memory: shared by all
+    processes, ready for the next run, and made anew when a source file or a transform's argument changes
+    (see `CaseCache`).
 
     Args:
         data: one dictionary per case, as `datalist` gives them.

@@ -101,3 +101,15 @@ def trainer(folder: Path, **options: Any) -> SupervisedTrainer:
         train_handlers=handlers,
         accumulation_steps=options.get("accumulate", 1),
     )
+
+
+def trainer_stub(net: nn.Module) -> SupervisedTrainer:
+    """A trainer of one step per epoch, for handlers that are called by hand."""
+    return SupervisedTrainer(
+        device=torch.device("cpu"),
+        max_epochs=1,
+        train_data_loader=[0],
+        network=net,
+        optimizer=torch.optim.SGD(net.parameters(), lr=1.0),
+        loss_function=DiceCELoss(),
+    )

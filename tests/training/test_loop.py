@@ -1,0 +1,155 @@
+import time
+
+import pytest
+import torch
+from ignite.engine import Events
+
+from medseg import training as t
+from medseg.errors import TrainingError
+from medseg.training.gradients import mixed_precision
+from medseg.training.randomness import generator_states, seed_all, set_generator_states
+from medseg.training.sampling import Spread, Visits
+from tests.training import toy
+
+
+class Scores:
+    """Replaces the evaluator's score by a list of them, in turn."""
+
+    def __init__(self, scores) -> None:
+        self.scores = iter(scores)
+
+    def __call__(self, evaluator) -> None:
+        evaluator.state.metrics["Mean_Dice"] = next(self.scores)
+
+
+def with_scores(trainer, scores):
+    """The trainer, whose validations give these scores."""
+    evaluator = validator_of(trainer)
+    # First of all: the metric itself is computed at the end of the evaluator's epoch.
+    evaluator._event_handlers[Events.COMPLETED].insert(0, (Scores(scores), (evaluator,), {}))
+    return trainer
+
+
+def validator_of(trainer):
+    """The evaluator of the trainer's `Validation`."""
+    bound = [
+        h.__self__ for h, _, _ in trainer._event_handlers[Events.EPOCH_STARTED] if hasattr(h, "__self__")
+    ]
+    return next(h.validator for h in bound if isinstance(h, t.Validation))
+
+
+def test_early_stopping_ends_the_run_at_the_epoch_after_its_patience(tmp_path):
+    trainer = with_scores(
+        toy.trainer(tmp_path, epochs=20, interval=1, patience=2), [0.1, 0.5, 0.4, 0.5, 0.3, 0.9]
+    )
+    trainer.run()
+    assert trainer.state.epoch == 5
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 6
+    assert torch.load(tmp_path / "checkpoint.pt", weights_only=True)["step"] == 15
+
+
+def test_a_resumed_run_remembers_how_long_it_was_patient(tmp_path):
+    with_scores(toy.trainer(tmp_path, epochs=3, interval=1, patience=2), [0.5, 0.4, 0.4]).run()
+    resumed = toy.trainer(tmp_path, epochs=20, interval=1, patience=2, resume=True)
+    with_scores(resumed, [0.4, 0.9]).run()
+    assert resumed.state.epoch == 4
+
+
+def test_the_best_weights_are_those_of_the_best_score(tmp_path):
+    kept = []
+    trainer = toy.trainer(tmp_path, epochs=4, interval=1)
+    trainer.add_event_handler(
+        Events.EPOCH_COMPLETED, lambda: kept.append(torch.load(tmp_path / "last.pt", weights_only=True))
+    )
+    with_scores(trainer, [0.1, float("nan"), 0.8, 0.7]).run()
+    best = torch.load(tmp_path / "model.pt", weights_only=True)
+    last = torch.load(tmp_path / "last.pt", weights_only=True)
+    assert not torch.equal(best["0.weight"], last["0.weight"])
+    assert "0.8" in (tmp_path / "best.json").read_text()
+
+
+@pytest.mark.parametrize("budget_s", [4.0])
+def test_a_budget_ends_the_run_in_time_with_the_schedule_at_its_end(tmp_path, budget_s):
+    began = time.time()
+    trainer = toy.trainer(tmp_path, epochs=1, budget=budget_s, interval=1)
+    trainer.run()
+    assert time.time() - began < budget_s * 1.5
+    assert trainer.state.epoch > 1
+    assert trainer.optimizer.param_groups[0]["lr"] < 0.01 * 0.15
+    last = (tmp_path / "history.csv").read_text().splitlines()[-1]
+    assert last.split(",")[-1] != ""
+    assert trainer.state.ended == "its budget is used"
+
+
+def test_gradients_are_clipped_to_the_norm_when_the_optimiser_steps(tmp_path):
+    norms = []
+    trainer = toy.trainer(tmp_path, epochs=1, clip=0.01, loss=lambda scores, _: scores.pow(2).sum())
+    trainer.add_event_handler(
+        Events.ITERATION_COMPLETED,
+        lambda e: norms.append(float(torch.stack([p.grad.norm() for p in e.network.parameters()]).norm())),
+    )
+    trainer.run()
+    assert norms == pytest.approx([0.01] * 3, rel=1e-4)
+
+
+def test_a_norm_of_zero_is_refused():
+    with pytest.raises(TrainingError, match="a norm above 0"):
+        t.ClipGradients(0.0)
+
+
+def test_mixed_precision_is_only_for_devices_that_are_faster_with_it():
+    assert mixed_precision("cpu") is False
+    assert mixed_precision(torch.device("cuda")) is torch.cuda.is_available()
+
+
+def test_averaged_weights_follow_the_closed_form():
+    net = torch.nn.Linear(1, 1, bias=False)
+    averaged = t.averaged_copy(net)
+    engine = toy.trainer_stub(net)
+    value = float(net.weight)
+    handler = t.AverageWeights(net, averaged, decay=0.5)
+    for step in range(1, 6):
+        net.weight.data.fill_(float(step))
+        engine.state.iteration = step
+        handler(engine)
+        decay = min(0.5, (1 + step) / (10 + step))
+        value = decay * value + (1 - decay) * step
+    assert float(averaged.weight) == pytest.approx(value)
+
+
+def test_each_round_of_visits_has_every_case_once_and_rounds_differ():
+    visits = Visits(range(7), seed=3)
+    orders = []
+    for epoch in range(3):
+        visits.place(epoch)
+        orders.append(list(visits))
+    assert [sorted(order) for order in orders] == [list(range(7))] * 3
+    assert orders[0] != orders[1] != orders[2]
+    assert len({visit.seed for order in orders for visit in order}) == 21
+
+
+def test_visits_from_a_place_are_the_end_of_those_from_the_start():
+    visits = Visits(range(7), seed=3, per_epoch=5)
+    visits.place(2)
+    whole = [(int(v), v.seed) for v in visits]
+    visits.place(2, offset=3)
+    assert [(int(v), v.seed) for v in visits] == whole[3:]
+
+
+@pytest.mark.parametrize("n", [1, 2, 5, 8, 39])
+def test_spread_visits_every_case_once_and_its_beginnings_reach_across_the_list(n):
+    order = list(Spread(range(n)))
+    assert sorted(order) == list(range(n))
+    assert max(order[:2]) >= n // 2
+
+
+def test_generators_go_back_to_where_they_were():
+    import random
+
+    import numpy as np
+
+    seed_all(5)
+    states = generator_states()
+    first = (random.random(), np.random.rand(), float(torch.rand(1)), np.random.normal())
+    set_generator_states(states)
+    assert (random.random(), np.random.rand(), float(torch.rand(1)), np.random.normal()) == first

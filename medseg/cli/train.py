@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from medseg.cli.overrides import parse_overrides
-from medseg.errors import DataError
+from medseg.errors import DataError, OutputError
 
 
 def train(
@@ -22,6 +22,8 @@ def train(
     manifest: Annotated[
         Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")
     ] = None,
+    budget: Annotated[str | None, typer.Option(help="End the schedule after this time: 45m, 1.5h.")] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with the run in the folder.")] = False,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
     ] = False,
@@ -46,8 +48,17 @@ def train(
     if manifest is not None:
         read_manifest(manifest)
         overrides["manifest"] = str(manifest.resolve())
+    if budget is not None:
+        overrides["budget"] = budget
     target = output or Path("runs") / bundle.resolve().name
-    copy_bundle(bundle, target, overrides, overwrite=overwrite)
+    if not resume:
+        copy_bundle(bundle, target, overrides, overwrite=overwrite)
+    elif not (target / "models" / "checkpoint.pt").is_file():
+        raise OutputError(
+            f"no checkpoint.pt in {target / 'models'}", "a run to go on with", "leave out --resume"
+        )
+    else:
+        overrides["resume"] = True
     places = {
         "bundle_root": str(bundle.resolve()),
         "output_dir": str((target / "eval").resolve()),

@@ -28,7 +28,7 @@ SHARED = (
     "network",
     "preprocessing",
 )
-TRAIN_WIRING = ("train", "validate", "averaged", "initialize", "run", "training")
+TRAIN_WIRING = ("train", "validate", "averaged", "initialize", "finalize", "run", "training")
 INFERENCE_WIRING = (
     "datalist",
     "dataset",
@@ -146,6 +146,7 @@ def test_monai_finds_every_property_by_its_id(bundle, tmp_path):
         config_file=str(bundle / "configs" / "train.yaml"),
         logging_file=False,
         manifest=manifest,
+        labels=config(DEMO, "train")["labels"],
         dataset_dir=str(tmp_path),
     )
     infer = ConfigWorkflow(

@@ -7,6 +7,7 @@ from medseg.bundle.verbs import config_files, read_config, with_overrides
 from medseg.cli.app import app, main
 from medseg.cli.demo import DEMO_BUNDLE
 from medseg.cli.overrides import parse_overrides
+from medseg.data.phantoms import write_phantoms
 from medseg.errors import OverrideError
 
 
@@ -70,6 +71,27 @@ def test_overrides_reach_into_lists_and_leave_the_original_alone():
 def test_an_override_without_a_value_is_refused():
     with pytest.raises(OverrideError, match="--id value"):
         parse_overrides(["--max_epochs"])
+
+
+def test_there_must_be_a_run_to_go_on_with(capsys, tmp_path):
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--resume"])
+    assert stop.value.code == 2
+    assert "checkpoint.pt" in told(capsys)
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+def test_a_run_is_gone_on_with_where_it_ended(tmp_path):
+    write_phantoms(tmp_path / "data", 4, size=12)
+    arguments = ["train", str(DEMO_BUNDLE), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    arguments += ["--manifest", str(tmp_path / "data" / "manifest.json"), "--roi_size", "[8, 8, 8]"]
+    first = CliRunner().invoke(app, [*arguments, "--max_epochs", "1"])
+    assert first.exit_code == 0, first.output
+    again = CliRunner().invoke(app, [*arguments, "--max_epochs", "2", "--resume"])
+    assert again.exit_code == 0, again.output
+    rows = (tmp_path / "out" / "eval" / "history.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == ["1", "2"]
 
 
 @pytest.mark.slow

@@ -72,7 +72,7 @@ def trainer(folder: Path, **options: Any) -> SupervisedTrainer:
     handlers = [
         t.Budget(options.get("budget"), aside_s=0.05),
         t.Randomness(seed),
-        t.LearningRate(optimizer, peak=0.01, warmup=0.1, **rate),
+        t.LearningRate(optimizer, peak=0.01, warmup=0.1, evaluator=evaluator, **rate),
         t.ClipGradients(options.get("clip", 1.0)),
         t.StopWhenNotFinite(),
         t.AverageWeights(net, averaged, decay=0.9),

@@ -1,0 +1,179 @@
+"""A case's images, read safely, as files that any bundle's LoadImaged reads."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+
+from medseg.arrays import Affine
+from medseg.data.findings import BLOCKS, WARNING, Finding
+from medseg.data.reading import Image, examine
+from medseg.data.series import examine_series
+from medseg.errors import DataError, GeometryError
+from medseg.inference.cases import Case
+from medseg.writers import read_header
+
+# A header or a stack that must be known to be right before a label map on it means anything.
+FATAL = ("affine", "spacing", "header", "finite")
+MILLIMETRES = 2
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A case ready for a bundle.
+
+    Attributes:
+        images: NIfTI volumes or pictures, one per channel.
+        like: the NIfTI file whose grid the label map takes; None for a picture.
+        shape: of the scan in space, (x, y, z) or (column, row).
+        affine: voxel index to RAS+ mm.
+        kind: the format of the first image.
+        notes: what is amiss with it, short of being refused.
+    """
+
+    images: tuple[Path, ...]
+    like: Path | None
+    shape: tuple[int, ...]
+    affine: Affine
+    kind: str
+    notes: tuple[str, ...] = ()
+
+    @property
+    def voxel_mm3(self) -> float:
+        """Volume of a voxel; NaN for a picture."""
+        return float("nan") if self.like is None else abs(float(np.linalg.det(self.affine[:3, :3])))
+
+
+def stage(case: Case, folder: Path, *, allow: Collection[str] = ()) -> Staged:
+    """The case's images as they are where any reader reads them right, else as NIfTI or PNG in ``folder``.
+
+    Args:
+        allow: rules of findings that shall not refuse the case, for example ``dicom-tilt``.
+
+    Raises:
+        DataError: an image is missing, damaged, or of a kind that can't be segmented.
+        GeometryError: its grid is none, or the channels' grids differ.
+    """
+    sources: Sequence[Path | None] = [None] if case.is_series else case.images
+    files, notes = [], []
+    first: Image | None = None
+    for number, source in enumerate(sources):
+        image, found = examine_series(case.images) if source is None else examine(source)
+        image = _accepted(image, found, allow, source)
+        notes += [f.found for f in found if f.severity == WARNING or f.rule in allow]
+        if first is not None:
+            _check_alike(first, image, source)
+        image = _finite(image, allow, source)
+        files.append(_file(image, source, folder / f"channel_{number}"))
+        first = first or replace(image, array=np.empty((*image.shape, 0), np.uint8))
+    assert first is not None
+    like = None if not first.has_grid else case.images[0] if files[0] == case.images[0] else _like(case, files[0])
+    shape = first.array.shape[: first.dimensions]
+    return Staged(tuple(files), like, shape, first.affine, first.kind, tuple(dict.fromkeys(notes)))
+
+
+def _like(case: Case, staged: Path) -> Path:
+    """The scan itself where it is NIfTI, so that its header is copied value by value."""
+    is_nifti = not case.is_series and case.images[0].name.lower().endswith((".nii", ".nii.gz", ".hdr"))
+    if not is_nifti:
+        return staged
+    try:
+        own = read_header(case.images[0])
+    except DataError:
+        return staged
+    return case.images[0] if own.get_data_shape()[:3] == nib.load(staged).shape[:3] else staged
+
+
+def _accepted(
+    image: Image | None, found: Sequence[Finding], allow: Collection[str], source: Path | None
+) -> Image:
+    for finding in found:
+        is_fatal = image is None or finding.rule in FATAL or finding.rule.startswith("dicom-")
+        if finding.severity == BLOCKS and is_fatal and (image is None or finding.rule not in allow):
+            told = finding if image is None else replace(finding, do=f"{finding.do}, or --allow {finding.rule}")
+            raise (replace(told, file=source.name) if source else told).error()
+    if image is None:
+        raise DataError(f"{source or 'the series'} gives no image", "a scan", "open it in a viewer")
+    if image.array.size == 0:
+        raise DataError(f"{source} has shape {image.array.shape}", "voxels", "fetch it anew")
+    return image
+
+
+def _finite(image: Image, allow: Collection[str], source: Path | None) -> Image:
+    """The image without NaN and infinity; they are refused unless ``finite`` is allowed."""
+    if image.array.dtype.kind != "f":
+        return image
+    is_finite = np.isfinite(image.array)
+    if is_finite.all():
+        return image
+    n = int((~is_finite).sum())
+    if "finite" not in allow or n == image.array.size:
+        raise DataError(
+            f"{source.name if source else 'the series'}: {n} of {image.array.size} voxels are NaN or infinite",
+            "finite values",
+            "mend it, or --allow finite reads them as the smallest value",
+        )
+    return replace(image, array=np.where(is_finite, image.array, image.array[is_finite].min()))
+
+
+def _check_alike(first: Image, other: Image, source: Path | None) -> None:
+    same = first.shape == other.shape and first.has_grid == other.has_grid
+    if not same or not np.allclose(first.affine, other.affine, atol=1e-3):
+        raise GeometryError(
+            f"{source}: shape {other.shape} at another place than the first channel's {first.shape}",
+            "channels on one grid",
+            "resample them to one",
+        )
+
+
+def _file(image: Image, source: Path | None, target: Path) -> Path:
+    if not image.has_grid and image.dimensions == 2:
+        return _picture(image, source, target)
+    if source is not None and image.kind == "NIfTI" and _reads_alike(image, source):
+        return source
+    return _volume(image, target.with_suffix(".nii"))
+
+
+def _reads_alike(image: Image, source: Path) -> bool:
+    """True where nibabel, as MONAI calls it, sees the same numbers at the same place."""
+    name = source.name.lower()
+    with source.open("rb") as file:
+        is_gzip = file.read(2) == b"\x1f\x8b"
+    if image.is_rgb or is_gzip != name.endswith(".gz") or not name.endswith((".nii", ".nii.gz", ".hdr")):
+        return False
+    try:
+        header = read_header(source)
+    except DataError:
+        return False
+    affine = header.get_best_affine()
+    same = header.get_data_shape() == image.array.shape and np.allclose(affine, image.affine, atol=1e-6)
+    return bool(same) and (image.array.dtype.kind != "f" or bool(np.isfinite(image.array).all()))
+
+
+def _volume(image: Image, path: Path) -> Path:
+    array = image.array.reshape((*image.array.shape, 1)[:3]) if image.array.ndim == 2 else image.array
+    if array.dtype.kind == "b" or array.dtype.itemsize > 4:
+        whole = array.dtype.kind in "iub" and abs(array).max() < 2**31
+        array = array.astype(np.int32 if whole else np.float32)
+    new = nib.Nifti1Image(np.asfortranarray(array), image.affine)
+    new.set_sform(image.affine, code=1)
+    new.header["xyzt_units"] = MILLIMETRES
+    nib.save(new, path)
+    return path
+
+
+def _picture(image: Image, source: Path | None, target: Path) -> Path:
+    """The picture itself where MONAI's PILReader takes it, else as PNG."""
+    from PIL import Image as Pillow
+
+    if source is not None and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp") and image.kind == "picture":
+        return source
+    path = target.with_suffix(".png")
+    if image.array.dtype not in (np.uint8, np.uint16) or image.array.ndim > 3:
+        raise DataError(f"a picture of {image.array.dtype}", "8 or 16 bits", "convert it to PNG")
+    Pillow.fromarray(np.ascontiguousarray(np.swapaxes(image.array, 0, 1))).save(path)
+    return path

@@ -74,7 +74,8 @@ def predict(
         typer.Option("--format", help="auto: the scan's own, for DICOM a DICOM SEG and NIfTI; else for all."),
     ] = Format.auto,
     seg_type: Annotated[
-        SegType, typer.Option(help="Of DICOM SEG: binary, which all viewers read, or labelmap, small and new.")
+        SegType,
+        typer.Option(help="Of DICOM SEG: binary for all viewers, or labelmap, small and new."),
     ] = SegType.binary,
     per_structure: Annotated[
         bool, typer.Option("--per-structure", help="A file per structure instead of one label map.")
@@ -82,7 +83,9 @@ def predict(
     probabilities: Annotated[
         bool, typer.Option("--probabilities", help="Also the probability of each class, as NIfTI.")
     ] = False,
-    preview: Annotated[bool, typer.Option("--preview", help="Also a contact sheet of each case, PNG.")] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also a contact sheet of each case, PNG.")
+    ] = False,
     channel: Annotated[
         list[str] | None,
         typer.Option(help="Name pattern of a channel's files, as '*_t1.nii.gz'; once per channel, in order."),

@@ -66,7 +66,9 @@ def _series(uid: str, entries: Sequence[dict[str, object]]) -> Series:
     files = sorted(Path(str(f)) for entry in entries for f in entry["files"])  # type: ignore[attr-defined]
     identity = {str(entry.get(key) or "") for entry in entries for key in ("name", "patient", "birth")} - {""}
     mark = hashlib.sha256(uid.encode()).hexdigest()[:8]
-    return Series(uid, _common(files), str(entries[0]["modality"]), tuple(files), mark, tuple(sorted(identity)))
+    return Series(
+        uid, _common(files), str(entries[0]["modality"]), tuple(files), mark, tuple(sorted(identity))
+    )
 
 
 def _common(files: Sequence[Path]) -> Path:

@@ -46,7 +46,7 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, str], *, root: str 
 
 
 def unpack_all(archive: Path, folder: Path) -> Path:
-    """The folder with every file of a user's tar or zip, by the rules of `unpack`; used again where it exists.
+    """The folder with every file of a user's tar or zip, by `unpack`'s rules; used again where it exists.
 
     Raises:
         DataError: the archive is damaged, or `unpack` would refuse it.

@@ -40,7 +40,7 @@ def _entry(outcome: Outcome) -> dict[str, str]:
 
 
 def collect_volumes(folder: Path, cases: Iterable[Case]) -> Path | None:
-    """Where the volumes of all done cases are in one table, made of each case's own; None where there is none."""
+    """One table of the volumes of all done cases, made of each case's own; None where there is none."""
     own = [beside(case.output, ".volumes.csv") for case in cases]
     rows = [row for path in own if path.exists() for row in read_volumes(path)]
     return write_volumes(folder / "volumes.csv", rows, overwrite=True) if rows else None

@@ -66,7 +66,7 @@ def _round(
 
 
 def _begin(job: Job) -> None:
-    global _worker  # noqa: PLW0603  the state of a pool's process
+    global _worker
     try:
         _worker = Worker(job)
     except MedsegError as error:

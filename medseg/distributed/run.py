@@ -16,7 +16,7 @@ from medseg.inference.cohort import Outcome
 def run_cohort(
     job: Job, cases: Sequence[Case], folder: Path, *, n_workers: int = 1, ray_address: str = ""
 ) -> Iterator[Outcome]:
-    """The outcome of every case as it comes; failures and volumes are in ``folder`` at any time and at the end.
+    """The outcome of every case as it comes; failures are listed in ``folder`` at once, volumes at the end.
 
     An interruption ends the run; what is done stays, and the same call goes on from there.
 

@@ -82,19 +82,23 @@ class Worker:
         if not self.job.overwrite and is_done(case, self.job.wanted, self.structures):
             return Outcome(case, "kept")
         try:
-            with self.mode.kept_in(self.job.folder):
-                notes = self._written(case)
+            notes = self._written(case)
         except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
             trace = "" if isinstance(error, MedsegError) else traceback.format_exc()
             words = case.identity
             reason = redacted(one_line(error), words)
             return Outcome(case, "failed", perf_counter() - start, reason, redacted(trace, words))
-        return Outcome(case, "done", perf_counter() - start, notes=tuple(redacted(n, case.identity) for n in notes))
+        return Outcome(
+            case, "done", perf_counter() - start, notes=tuple(redacted(n, case.identity) for n in notes)
+        )
 
     def _written(self, case: Case) -> tuple[str, ...]:
         # Below the output, where a bundle in restricted mode may write, and out of every pattern's reach.
         self.job.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".scratch-", dir=self.job.folder) as scratch:
+        with (
+            tempfile.TemporaryDirectory(prefix=".scratch-", dir=self.job.folder) as scratch,
+            self.mode.kept_in(self.job.folder),
+        ):
             staged = stage(case, Path(scratch), allow=self.job.allow)
             result = self._result(case, staged, Path(scratch))
             deliver(case, staged, result, self._named(result.labels), self.job.wanted)
@@ -116,7 +120,9 @@ class Worker:
         """The bundle's structures, or one without a name for each number or map that there is."""
         if self.structures and (labels.ndim < 4 or labels.shape[3] == len(self.structures)):
             return self.structures
-        numbers = range(1, labels.shape[3] + 1) if labels.ndim == 4 else (int(n) for n in np.unique(labels) if n)
+        numbers = (
+            range(1, labels.shape[3] + 1) if labels.ndim == 4 else (int(n) for n in np.unique(labels) if n)
+        )
         return tuple(Structure(f"label {n}", frozenset([n])) for n in numbers)
 
     def _meter(self) -> Meter | None:
@@ -134,7 +140,9 @@ class Worker:
         if self.meter.is_regions and numbers is None:
             return {s.name: means[i] for i, s in enumerate(structures) if i in means}
         by_number = {numbers[c] if numbers else c: mean for c, mean in means.items()}
-        return {s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region}
+        return {
+            s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region
+        }
 
 
 def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:

@@ -1,4 +1,4 @@
-"""What a case's label map is written as: the scan's format, DICOM SEG, a file per structure, volumes, preview."""
+"""A case's label map as files: the scan's format, DICOM SEG, a file per structure, volumes, preview."""
 
 from __future__ import annotations
 
@@ -85,10 +85,14 @@ def deliver(
     labels, output = result.labels, case.output
     written = []
     if result.probabilities is not None:
-        written.append(_write_probabilities(beside(output, ".probabilities.nii.gz"), staged, result.probabilities))
+        written.append(
+            _write_probabilities(beside(output, ".probabilities.nii.gz"), staged, result.probabilities)
+        )
     if wanted.preview:
         picture = beside(output, ".preview.png")
-        written.append(write_preview(picture, _pixels(staged), labels, structures, staged.affine, overwrite=True))
+        written.append(
+            write_preview(picture, _pixels(staged), labels, structures, staged.affine, overwrite=True)
+        )
     rows = volume_rows(
         case.name, labels, structures, voxel_mm3=staged.voxel_mm3, confidence=result.confidence
     )
@@ -108,7 +112,9 @@ def _write(
 ) -> Path:
     if path.suffix == ".dcm":
         if not case.is_series:
-            raise GeometryError(f"{case.images[0].name} is no DICOM", "a DICOM series", "choose another --format")
+            raise GeometryError(
+                f"{case.images[0].name} is no DICOM", "a DICOM series", "choose another --format"
+            )
         return write_dicom_seg(
             path,
             labels,

@@ -115,8 +115,8 @@ def _series_cases(series: Sequence[Series], path: Path, root: Path) -> list[Case
 def listed(path: Path, data: Path) -> list[Case]:
     """The cases of a manifest or list, in its order.
 
-    A ``.txt`` has a scan per line, channels parted by tabs. A ``.csv`` or ``.tsv`` has a header: columns whose
-    name begins with ``image`` are channels in their order, ``case`` is the name.
+    A ``.txt`` has a scan per line, channels parted by tabs. A ``.csv`` or ``.tsv`` has a header: columns
+    whose name begins with ``image`` are channels in their order, ``case`` is the name.
 
     Raises:
         ManifestError: it can't be read, or names no case.
@@ -130,7 +130,9 @@ def listed(path: Path, data: Path) -> list[Case]:
                 lines = [line.rstrip("\n") for line in file if line.strip()]
                 rows = [("", line.split("\t")) for line in lines]
             else:
-                rows = _table(csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), path)
+                rows = _table(
+                    csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), path
+                )
     if not rows:
         raise ManifestError(f"{path} names no case", "one per line", "add the scans")
     return [_listed_case(name, [data / image for image in images]) for name, images in rows]
@@ -158,7 +160,9 @@ def _table(rows: Iterable[list[str]], path: Path) -> list[tuple[str, Sequence[st
 
 def _by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
     """One case for each text that ``*`` stands for, its files in the order of the patterns."""
-    forms = [re.compile(".*".join(map(re.escape, p.split("*", 1))).replace(".*", "(.+)", 1)) for p in patterns]
+    forms = [
+        re.compile(".*".join(map(re.escape, p.split("*", 1))).replace(".*", "(.+)", 1)) for p in patterns
+    ]
     found: dict[tuple[Path, str], dict[int, Path]] = {}
     for case in cases:
         for i, form in enumerate(forms):
@@ -167,7 +171,9 @@ def _by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
                 found.setdefault((case.images[0].parent, match.group(1)), {})[i] = case.images[0]
                 break
     if not found:
-        raise DataError(f"no scan is named as {', '.join(patterns)}", "one scan per pattern", "mend --channel")
+        raise DataError(
+            f"no scan is named as {', '.join(patterns)}", "one scan per pattern", "mend --channel"
+        )
     return [_joined(name, files, len(patterns)) for (_, name), files in sorted(found.items())]
 
 
@@ -178,7 +184,9 @@ def _by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:
     for case in cases:
         match = re.fullmatch(r"(.+)_(\d{4})" + re.escape(_ending(case.images[0])), case.images[0].name)
         if match and len(case.images) == 1 and not case.is_series:
-            found.setdefault((case.images[0].parent, match.group(1)), {})[int(match.group(2))] = case.images[0]
+            found.setdefault((case.images[0].parent, match.group(1)), {})[int(match.group(2))] = case.images[
+                0
+            ]
         else:
             single.append(case)
     return single + [_joined(name, files, n_channels) for (_, name), files in sorted(found.items())]

@@ -12,7 +12,9 @@ SHORTEST = 3
 def secret_words(identity: Sequence[str]) -> tuple[str, ...]:
     """The words of a patient's name, number and birth date, longest first."""
     words = {word for text in identity for word in re.split(r"[\s^=,;/\\_]+", text) if len(word) >= SHORTEST}
-    return tuple(sorted(words | {text for text in identity if len(text) >= SHORTEST}, key=lambda w: (-len(w), w)))
+    return tuple(
+        sorted(words | {text for text in identity if len(text) >= SHORTEST}, key=lambda w: (-len(w), w))
+    )
 
 
 def redacted(text: str, identity: Sequence[str]) -> str:

@@ -71,7 +71,13 @@ def stage(case: Case, folder: Path, *, allow: Collection[str] = ()) -> Staged:
         files.append(_file(image, source, folder / f"channel_{number}"))
         first = first or replace(image, array=np.empty((*image.shape, 0), np.uint8))
     assert first is not None
-    like = None if not first.has_grid else case.images[0] if files[0] == case.images[0] else _like(case, files[0])
+    like = (
+        None
+        if not first.has_grid
+        else case.images[0]
+        if files[0] == case.images[0]
+        else _like(case, files[0])
+    )
     shape = first.array.shape[: first.dimensions]
     return Staged(tuple(files), like, shape, first.affine, first.kind, tuple(dict.fromkeys(notes)))
 
@@ -94,7 +100,9 @@ def _accepted(
     for finding in found:
         is_fatal = image is None or finding.rule in FATAL or finding.rule.startswith("dicom-")
         if finding.severity == BLOCKS and is_fatal and (image is None or finding.rule not in allow):
-            told = finding if image is None else replace(finding, do=f"{finding.do}, or --allow {finding.rule}")
+            told = (
+                finding if image is None else replace(finding, do=f"{finding.do}, or --allow {finding.rule}")
+            )
             raise (replace(told, file=source.name) if source else told).error()
     if image is None:
         raise DataError(f"{source or 'the series'} gives no image", "a scan", "open it in a viewer")
@@ -113,7 +121,7 @@ def _finite(image: Image, allow: Collection[str], source: Path | None) -> Image:
     n = int((~is_finite).sum())
     if "finite" not in allow or n == image.array.size:
         raise DataError(
-            f"{source.name if source else 'the series'}: {n} of {image.array.size} voxels are NaN or infinite",
+            f"{source.name if source else 'the series'}: {n} voxels of {image.array.size} are not finite",
             "finite values",
             "mend it, or --allow finite reads them as the smallest value",
         )
@@ -170,7 +178,11 @@ def _picture(image: Image, source: Path | None, target: Path) -> Path:
     """The picture itself where MONAI's PILReader takes it, else as PNG."""
     from PIL import Image as Pillow
 
-    if source is not None and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp") and image.kind == "picture":
+    if (
+        source is not None
+        and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp")
+        and image.kind == "picture"
+    ):
         return source
     path = target.with_suffix(".png")
     if image.array.dtype not in (np.uint8, np.uint16) or image.array.ndim > 3:

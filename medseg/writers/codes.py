@@ -25,7 +25,7 @@ SIDES = ("left ", "right ")
 
 
 def code_of(structure: Structure) -> Any:
-    """What the structure is, as highdicom's CodedConcept: its own code, else that of its name, else a general one.
+    """What the structure is, as a CodedConcept: its own code, else that of its name, else a general one.
 
     Raises:
         LabelError: ``code`` is not ``scheme:value:meaning``.
@@ -36,7 +36,9 @@ def code_of(structure: Structure) -> Any:
         parts = structure.code.split(":", 2)
         if len(parts) != 3 or not all(parts):
             raise LabelError(
-                f"code {structure.code!r} of {structure.name}", "scheme:value:meaning", "say SCT:10200004:Liver"
+                f"code {structure.code!r} of {structure.name}",
+                "scheme:value:meaning",
+                "say SCT:10200004:Liver",
             )
         return hd.sr.CodedConcept(parts[1], parts[0], parts[2])
     name = _plain(structure.name)
@@ -58,7 +60,7 @@ def is_abnormal(structure: Structure) -> bool:
 
 
 def colour_of(structure: Structure, index: int) -> tuple[int, int, int]:
-    """Red, green and blue from 0 to 255: the structure's own, else one far from its neighbours' in the list."""
+    """Red, green and blue from 0 to 255: the structure's own, else one far from its neighbours'."""
     if len(structure.colour) == 7 and structure.colour.startswith("#"):
         return int(structure.colour[1:3], 16), int(structure.colour[3:5], 16), int(structure.colour[5:7], 16)
     # Steps of the golden ratio around the circle of hues never come close to each other soon.

@@ -1,7 +1,7 @@
 """DICOM segmentation objects (PS3.3 A.51) on the frames of the series they were made from, by highdicom.
 
-Every frame of the source has a frame for every structure, empty or not: a reader that rebuilds the volume from
-the frames it finds then gets the slices of the source and not fewer (highdicom drops empty frames by default).
+Every frame of the source has a frame for every structure, empty or not: a reader that rebuilds the volume
+from the frames it finds then gets all slices of the source (highdicom drops empty frames by default).
 """
 
 from __future__ import annotations

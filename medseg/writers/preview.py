@@ -78,7 +78,7 @@ def _slices(masks: Sequence[npt.NDArray[np.bool_]], n_slices: int) -> list[int]:
 def _upright(
     colours: npt.NDArray[np.float64], affine: Affine, spacing: npt.NDArray[np.float64]
 ) -> npt.NDArray[np.uint8]:
-    """A slice as a picture in its true proportions: rows downwards, the patient's right on the left where axial."""
+    """A slice as a picture in its true proportions; where axial, the patient's right on the left."""
     from PIL import Image
 
     if affine[0, 0] > 0:

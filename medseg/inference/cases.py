@@ -114,7 +114,7 @@ def scans_below(text: str, folder: Path, *, needed: bool = True) -> list[Path]:
     """The scans that a file, a folder or a pattern names, sorted; DICOM is not looked for in folders.
 
     A file is taken as it is. A folder gives every volume in it or, where it holds none directly, below it,
-    but for hidden files and folders whose name begins with ``label``; where there is no volume it gives pictures.
+    but for hidden files and folders whose name begins with ``label``; without any volume it gives pictures.
     Anything else is a glob pattern (``**`` goes down). Files below ``folder`` are left out of folders and
     patterns, so that results are never taken for scans.
 

@@ -179,6 +179,9 @@ def _settle(segmentation: pydicom.Dataset, source: pydicom.Dataset, mark: str) -
     for name in ("ContentTime", "SeriesTime", "InstanceCreationTime"):
         if name in segmentation:
             setattr(segmentation, name, "000000")
+    for item in segmentation.get("ContributingEquipmentSequence", []):
+        if "ContributionDateTime" in item:
+            item.ContributionDateTime = f"{date}000000"
     fixed = _uid(source, "dimensions", mark)
     for item in segmentation.get("DimensionOrganizationSequence", []):
         item.DimensionOrganizationUID = fixed

@@ -17,6 +17,7 @@ from medseg.cli.predict import predict
 from medseg.cli.report import report
 from medseg.cli.show_config import show_config
 from medseg.cli.train import train
+from medseg.cli.verify import verify
 from medseg.errors import MedsegError
 
 app = typer.Typer(
@@ -45,6 +46,7 @@ app.command()(predict)
 app.command()(report)
 app.command(context_settings=SETTINGS)(show_config)
 app.command(context_settings=SETTINGS)(train)
+app.command()(verify)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -60,8 +60,9 @@ def leash(output: str | os.PathLike[str], *, also: Sequence[str | os.PathLike[st
         _hooked = True
     shared = Path(tempfile.gettempdir()).resolve()
     places = [Path(p).resolve() for p in (output, *also)]
-    # what DataLoader's worker processes share with their parent
-    _open.append((*map(str, places), "/dev/shm", "/dev/null", str(shared / "pymp-"), str(shared / "torch_")))
+    # what DataLoader's worker processes share with their parent, and a folder that torch's optimizers make
+    own = [str(shared / name) for name in ("pymp-", "torch_", "torchinductor_")]
+    _open.append((*map(str, places), "/dev/shm", "/dev/null", *own))
     try:
         yield
     finally:

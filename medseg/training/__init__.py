@@ -4,9 +4,10 @@ from medseg.training.averages import AverageWeights, averaged_copy
 from medseg.training.budget import Budget
 from medseg.training.checkpoints import Checkpoint, save_weights
 from medseg.training.dataset import CachedDataset
-from medseg.training.gradients import ClipGradients, mixed_precision
+from medseg.training.gradients import ClipGradients
 from medseg.training.guards import StopWhenNotFinite
 from medseg.training.history import History
+from medseg.training.precision import MixedPrecisionInferer, mixed_precision
 from medseg.training.processes import finish, replicated, start
 from medseg.training.progress import Progress
 from medseg.training.randomness import Randomness
@@ -26,6 +27,7 @@ __all__ = [
     "History",
     "LearningRate",
     "MeanDice",
+    "MixedPrecisionInferer",
     "Progress",
     "Randomness",
     "Spread",

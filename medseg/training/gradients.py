@@ -9,14 +9,6 @@ from monai.engines.utils import IterationEvents
 from medseg.errors import TrainingError
 
 
-def mixed_precision(device: torch.device | str, wanted: bool = True) -> bool:
-    """True where `device` computes faster in half precision: on CUDA.
-
-    On a CPU without AVX512-BF16 it is many times slower, and MONAI 1.6.1's trainers know it on CUDA alone.
-    """
-    return wanted and torch.device(device).type == "cuda" and torch.cuda.is_available()
-
-
 def steps_now(engine: Engine) -> bool:
     """True where the present iteration ends in a step of the optimiser, and doesn't only accumulate."""
     n_batches = getattr(engine, "accumulation_steps", 1)

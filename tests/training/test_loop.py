@@ -6,7 +6,7 @@ from ignite.engine import Events
 
 from medseg import training as t
 from medseg.errors import TrainingError
-from medseg.training.gradients import mixed_precision
+from medseg.training.precision import MixedPrecisionInferer, has_bfloat16_units, mixed_precision
 from medseg.training.randomness import generator_states, seed_all, set_generator_states
 from medseg.training.sampling import Spread, Visits
 from tests.training import toy
@@ -96,6 +96,24 @@ def test_a_norm_of_zero_is_refused():
 def test_mixed_precision_is_only_for_devices_that_are_faster_with_it():
     assert mixed_precision("cpu") is False
     assert mixed_precision(torch.device("cuda")) is torch.cuda.is_available()
+
+
+def test_the_network_runs_in_bfloat16_where_the_cpu_has_units_for_it_and_gives_float32():
+    seen = []
+
+    class Layer(torch.nn.Conv2d):
+        def forward(self, x):
+            outputs = super().forward(x)
+            seen.append(outputs.dtype)
+            return outputs
+
+    torch.manual_seed(0)
+    network, image = Layer(1, 2, 3), torch.rand(1, 1, 8, 8)
+    outputs = MixedPrecisionInferer("cpu")(image, network)
+    plain = MixedPrecisionInferer("cpu", wanted=False)(image, network)
+    assert outputs.dtype == plain.dtype == torch.float32
+    assert seen == [torch.bfloat16 if has_bfloat16_units() else torch.float32, torch.float32]
+    torch.testing.assert_close(outputs, plain, atol=0.02, rtol=0.02)
 
 
 def test_averaged_weights_follow_the_closed_form():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import Any
 
 import typer
 
@@ -20,6 +21,9 @@ from medseg.cli.report import report
 from medseg.cli.show_config import show_config
 from medseg.cli.train import train
 from medseg.errors import MedsegError
+
+# Newer Typers carry a click of their own: the class is found where this one has it.
+_UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
 app = typer.Typer(
     name="medseg",
@@ -53,9 +57,22 @@ app.command("verify-export")(verify_export)
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run the command line; a `MedsegError` becomes one line on stderr and exit code 2."""
+    """Run the command line; what the user can mend becomes one line on stderr and exit code 2."""
     try:
-        app(arguments)
+        code = app(arguments, prog_name="medseg", standalone_mode=False)
     except MedsegError as error:
-        sys.stderr.write(f"medseg: {error}\n")
-        sys.exit(2)
+        code = _refuse(str(error))
+    except _UsageError as error:
+        if type(error).__name__ == "NoArgsIsHelpError":
+            error.show()
+            sys.exit(2)
+        verb = error.ctx.command_path if error.ctx else "medseg"
+        code = _refuse(f"{error.format_message().rstrip('.')}; see {verb} --help")
+    except typer.Abort:
+        code = _refuse("stopped")
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _refuse(why: str) -> int:
+    sys.stderr.write(f"medseg: {why}\n")
+    return 2

@@ -10,9 +10,11 @@ from typing import Any
 
 from medseg.data.findings import UnreadableError
 from medseg.data.isolation import Reader
-from medseg.data.layouts import Layout, stem_of, take_apart
+from medseg.data.layouts import Layout
 from medseg.data.manifest import Case
+from medseg.data.pairing import is_label
 from medseg.data.reading import looks_dicom
+from medseg.data.words import stem_of, take_apart
 
 _NO_SCANS = {"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "REG", "ECG"}
 
@@ -39,7 +41,7 @@ def dicom_cases(folder: Path, paths: Sequence[str], images: Sequence[str], reade
         layout.notes.append(f"series {text}" + ("" if used else " (no scan, left out)"))
         if used:
             scans.append(s)
-    layout.cases = _cases(folder.absolute(), scans, per_folder, [p for p in images if take_apart(p).is_label])
+    layout.cases = _cases(folder.absolute(), scans, per_folder, [p for p in images if is_label(p)])
     layout.channels = [Counter(s["modality"] for s in scans).most_common(1)[0][0]] if scans else []
     return layout
 
@@ -74,7 +76,7 @@ def _label_of(inside: str, name: str, labels: Sequence[str], n_series: int) -> s
         return labels[0]
     for path in labels:
         parent = PurePosixPath(path).parent.as_posix()
-        own = take_apart(path).key
+        own = take_apart(path).place + take_apart(path).rest
         if (parent != "." and inside.startswith(parent)) or PurePosixPath(inside).name.lower() in "_".join(
             own
         ):

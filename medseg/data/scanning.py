@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import numpy as np
 
+from medseg.data.bids import bids_cases, looks_like_bids
+from medseg.data.content import label_words_by_content, mistaken_labels, opener
+from medseg.data.described import described
 from medseg.data.dicom_layout import dicom_cases
 from medseg.data.fetch import file_hash
 from medseg.data.isolation import Reader
-from medseg.data.layouts import (
-    Layout,
-    images_of,
-    is_indexed,
-    list_files,
-    pair,
-    patient_of,
-    stem_of,
-    take_apart,
-)
-from medseg.data.manifest import SPLITS, Case, Manifest
+from medseg.data.layouts import Layout, images_of, list_files
+from medseg.data.manifest import Case, Manifest
+from medseg.data.pairing import Pairing, is_indexed, is_label, pair
 from medseg.data.reading import Image, examine
-from medseg.data.tables import enrich, table_cases
+from medseg.data.tables import enrich, table_layout
+from medseg.data.words import stem_of
 from medseg.errors import ManifestError
 
 _BRATS = {"necrosis": 1, "oedema": 2, "enhancing": 3}
 _BRATS_REGIONS = {"WT": (1, 2, 3), "TC": (1, 3), "ET": (3,)}
 _ACDC = {"right ventricle": 1, "myocardium": 2, "left ventricle": 3}
-_LOOK_AT = 24
+_LOOK_AT = 300
+_BY_HAND = "make a CSV with the columns case, image, label (and patient, split) and scan again"
 
 
 def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest, Layout]:
@@ -42,18 +37,25 @@ def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest
         ManifestError: there is no folder, or nothing in it looks like a scan.
     """
     if not folder.is_dir():
-        raise ManifestError(f"no folder {folder}", "a folder of scans", "correct the path")
+        found = f"{folder} is a file" if folder.is_file() else f"no folder {folder}"
+        raise ManifestError(found, "a folder of scans", "correct the path")
     paths = list_files(folder)
     layout = recognise(folder, paths, reader)
+    if layout.problem:
+        raise ManifestError(
+            layout.problem, "one image, or one per channel, and one label map per case", _BY_HAND
+        )
     if not layout.cases:
         raise ManifestError(
             f"{len(paths)} files in {folder}, none that makes a case",
             "images, and label maps whose names match theirs",
-            "make a CSV with the columns case, image, label and scan again",
+            _BY_HAND,
         )
     if layout.name != "CSV":
         enrich(folder, paths, layout)
     _look(folder, layout, reader)
+    if not any(c.label for c in layout.cases):
+        layout.notes.append("no label map was recognised; if there are some, name them in a CSV")
     if hashes:
         layout.cases = [_hashed(folder, c) for c in layout.cases]
     name = layout.header.get("name") or re.sub(r"\W+", "_", folder.resolve().name).strip("_") or "data"
@@ -74,23 +76,56 @@ def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest
 
 
 def recognise(folder: Path, paths: Sequence[str], reader: Reader) -> Layout:
-    """What the folder is, by the first rule that gives cases."""
-    for table in (p for p in paths if p.lower().endswith((".csv", ".tsv")) and "/" not in p):
-        if cases := table_cases(folder, table):
-            channels = [f"channel {n}" for n in range(len(cases[0].image))] if len(cases[0].image) > 1 else []
-            return Layout("CSV", f"{table} has columns with paths of images", cases, channels)
-    described = _described(folder, paths)
-    if described is not None and described.cases:
-        return described
+    """What the folder is, by the first rule that gives cases.
+
+    Raises:
+        ManifestError: there are several data sets in it, or files that were taken for label maps hold images.
+    """
+    table = table_layout(folder, paths)
+    if table is not None:
+        return table
+    told = described(folder, paths)
+    if told is not None and told.cases:
+        return told
     images = images_of(paths)
+    layout, found = _by_names(folder, images, reader)
+    if told is not None:
+        layout.labels, layout.header = told.labels, told.header
+        layout.regions, layout.notes = told.regions, told.notes + layout.notes
+        layout.channels = told.channels or layout.channels
+    known = set(images)
+    series = dicom_cases(folder, [p for p in paths if p not in known], images, reader)
+    if len(series.cases) > sum(c.label is not None for c in layout.cases):
+        return series
+    layout.problem = found.problem
+    return layout
+
+
+def _by_names(folder: Path, images: Sequence[str], reader: Reader) -> tuple[Layout, Pairing]:
+    """The layout that the names make; where they tell no label map, what the files hold tells it."""
     layout = Layout(*_named(images))
-    layout.cases, layout.channels, layout.notes = pair(images)
-    if described is not None:
-        layout.labels, layout.header = described.labels, described.header
-        layout.channels = described.channels or layout.channels
-    no_image_ending = [p for p in paths if p not in set(images)]
-    series = dicom_cases(folder, no_image_ending, images, reader)
-    return series if len(series.cases) > sum(c.label is not None for c in layout.cases) else layout
+    roots = sorted({p.lower().split("imagestr/")[0] for p in images if "imagestr/" in p.lower()})
+    if len(roots) > 1:
+        text = f"{len(roots)} folders named imagesTr in {folder}, in {', '.join(roots[:5])}"
+        raise ManifestError(text, "one data set", "scan each of their folders by itself")
+    found = bids_cases(images) if layout.name == "BIDS" else pair(images)
+    like = opener(folder, reader)
+    if images and not any(c.label for c in found.cases):
+        words = label_words_by_content(images, like)
+        again = pair(images, words) if words else found
+        if any(c.label for c in again.cases):
+            found = again
+            found.notes.append(
+                f"files with {' or '.join(words)} hold label maps, so they were taken for that"
+            )
+    if wrong := mistaken_labels(found.cases, like):
+        raise ManifestError(
+            f"{wrong} and others were taken for label maps, yet they hold images", "label maps", _BY_HAND
+        )
+    if layout.name == "ACDC":
+        found.cases = [c for c in found.cases if c.label or not c.image[0].split(".")[0].endswith("_4d")]
+    layout.cases, layout.channels, layout.notes = found.cases, found.channels, found.notes
+    return layout, found
 
 
 def _named(images: Sequence[str]) -> tuple[str, str]:
@@ -101,7 +136,7 @@ def _named(images: Sequence[str]) -> tuple[str, str]:
     def share(pattern: str) -> float:
         return sum(bool(re.search(pattern, p)) for p in low) / max(1, len(low))
 
-    if share(r"(^|/)sub-[a-z0-9]+(/|_)") > 0.6:
+    if looks_like_bids(images):
         return "BIDS", "sub-… folders, labels are …_dseg or …_mask, mostly below derivatives/"
     if share(r"[_\-.](flair|t1|t1ce|t1n|t1c|t1gd|t2|t2w|t2f|seg|ot)(\.\d+)?\.(nii|mha|nii\.gz)") > 0.8 and (
         any(re.search(r"flair|t2f", s) for s in stems)
@@ -115,84 +150,11 @@ def _named(images: Sequence[str]) -> tuple[str, str]:
         if is_indexed(images):
             return "nnU-Net", "imagesTr with …_0000 per channel and labelsTr without"
         return "MSD", "imagesTr and labelsTr with equal names"
-    parts = [take_apart(p) for p in images]
-    whole = {PurePosixPath(p.path).parent for p in parts if p.is_label}
-    whole &= {PurePosixPath(p.path).parent for p in parts if not p.is_label}
-    if len(whole) > 1 and len(whole) >= len({PurePosixPath(p) for p in images}) / 6:
+    kinds = [(PurePosixPath(p).parent, is_label(p)) for p in images]
+    whole = {parent for parent, drawn in kinds if drawn} & {parent for parent, drawn in kinds if not drawn}
+    if len(whole) > 1 and len(whole) >= len(images) / 6:
         return "folder per case", "every folder holds the files of one case"
     return "images and labels", "names that match once the words for image and label are taken out"
-
-
-def _described(folder: Path, paths: Sequence[str]) -> Layout | None:
-    """What a dataset.json tells (MSD, nnU-Net v1 and v2), or None where there is none."""
-    where = next((p for p in paths if PurePosixPath(p).name == "dataset.json"), None)
-    if where is None:
-        return None
-    try:
-        told = json.loads((folder / where).read_text(encoding="utf-8"))
-    except (json.JSONDecodeError, UnicodeDecodeError):
-        return None
-    if not isinstance(told, dict):
-        return None
-    modern = "channel_names" in told
-    layout = Layout("nnU-Net" if modern or "file_ending" in told else "MSD", f"{where} describes it")
-    names = told.get("channel_names") or told.get("modality") or {}
-    layout.channels = (
-        [str(v) for _, v in sorted(names.items(), key=lambda kv: str(kv[0]).zfill(4))]
-        if isinstance(names, dict)
-        else []
-    )
-    layout.labels, layout.regions = _told_labels(told.get("labels", {}))
-    for key, ours in (("name", "name"), ("description", "description"), ("reference", "source")):
-        layout.header[ours] = str(told.get(key, "") or "")
-    layout.header["licence"] = str(told.get("licence") or told.get("license") or "")
-    layout.header["name"] = re.sub(r"\W+", "_", layout.header["name"]).strip("_")
-    base = PurePosixPath(where).parent
-    layout.cases = _told_cases(told, base, set(paths))
-    return layout
-
-
-def _told_labels(labels: Any) -> tuple[dict[str, int | tuple[int, ...]], dict[str, tuple[int, ...]]]:
-    """nnU-Net v2 maps names to numbers or regions, MSD numbers to names; ``ignore`` is no structure."""
-    found: dict[str, int | tuple[int, ...]] = {}
-    regions: dict[str, tuple[int, ...]] = {}
-    for key, value in labels.items() if isinstance(labels, dict) else []:
-        if isinstance(value, list):
-            regions[str(key)] = tuple(int(v) for v in value)
-            continue
-        turned = str(key).isdigit() and not str(value).isdigit()
-        name, number = (str(value), int(key)) if turned else (str(key), int(value))
-        if number and name.lower() != "ignore":
-            found[name] = number
-    for region, numbers in regions.items():
-        if not any(isinstance(v, int) and v in numbers for v in found.values()) and len(numbers) == 1:
-            found[region] = numbers[0]
-    if regions and not found:
-        found = {f"structure {n}": n for n in sorted({n for v in regions.values() for n in v})}
-    return found, regions
-
-
-def _told_cases(told: dict[str, Any], base: PurePosixPath, paths: set[str]) -> list[Case]:
-    """The cases that dataset.json lists with paths that are there."""
-    entries: list[tuple[str, str, list[str], str | None]] = []
-    for split in SPLITS:
-        for entry in told.get(split, []) if isinstance(told.get(split), list) else []:
-            known = entry if isinstance(entry, dict) else {"image": entry}
-            image = known.get("image", "")
-            entries.append((split, "", image if isinstance(image, list) else [image], known.get("label")))
-    for name, entry in told.get("dataset", {}).items() if isinstance(told.get("dataset"), dict) else []:
-        entries.append(("training", name, list(entry.get("images", [])), entry.get("label")))
-    cases, taken = [], set()
-    for split, given, image, label in entries:
-        files = [(base / str(p)).as_posix() for p in image]
-        drawn = (base / str(label)).as_posix() if label else None
-        if not files or not all(p in paths for p in files) or (drawn and drawn not in paths):
-            continue
-        name = given or stem_of(drawn or files[0])
-        if name not in taken:
-            taken.add(name)
-            cases.append(Case(name, patient_of(name), tuple(files), drawn, split=split))
-    return cases
 
 
 def _hashed(folder: Path, case: Case) -> Case:
@@ -206,17 +168,36 @@ def _hashed(folder: Path, case: Case) -> Case:
 
 def _look(folder: Path, layout: Layout, reader: Reader) -> None:
     """Open some cases to learn label values and channels, and add what follows from them."""
-    step = max(1, len(layout.cases) // _LOOK_AT)
-    chosen = layout.cases[::step]
+    drawn = [c for c in layout.cases if c.label is not None]
+    chosen = drawn[:: -(-len(drawn) // _LOOK_AT) or 1]
     values: set[int] = set()
-    for c in (c for c in chosen if c.label is not None):
+    for c in chosen:
         image, _ = examine(folder / str(c.label), reader=reader)
         if image is not None and image.array.dtype.kind in "iubf" and np.all(np.isfinite(image.array)):
             values.update(int(v) for v in np.unique(np.rint(image.array))[:300])
-    opened = (examine(folder / p, reader=reader)[0] for c in chosen[:3] for p in c.image)
+    if len(chosen) < len(drawn):
+        layout.notes.append(f"label values are those of {len(chosen)} of the {len(drawn)} label maps")
+    opened = (examine(folder / p, reader=reader)[0] for c in layout.cases[:3] for p in c.image)
     samples = [i for i in opened if i is not None]
     _name_channels(layout, samples)
     _name_labels(layout, values - {0})
+
+
+def _name_brats(layout: Layout, values: set[int]) -> None:
+    """2014 to 2022 call the enhancing part 4, 2023 calls it 3; 2013 and 2024 have four structures."""
+    layout.labels, layout.regions = dict(_BRATS), dict(_BRATS_REGIONS)
+    if {3, 4} <= values and any("VSD.Brain" in c.image[0] for c in layout.cases):
+        layout.labels = {"necrosis": 1, "oedema": 2, "non-enhancing": 3, "enhancing": 4}
+        layout.regions = {"WT": (1, 2, 3, 4), "TC": (1, 3, 4), "ET": (4,)}
+    elif {3, 4} <= values:
+        layout.labels["resection cavity"] = 4
+        layout.regions["RC"] = (4,)
+        layout.notes.append(
+            "labels 3 and 4 both occur: 4 is taken for the resection cavity, as in BraTS 2024"
+        )
+    elif 4 in values:
+        layout.relabel = {4: 3}
+        layout.notes.append("label 4 (enhancing) is read as 3; regions WT, TC, ET suggested")
 
 
 def _name_channels(layout: Layout, samples: Sequence[Image]) -> None:
@@ -248,20 +229,25 @@ def _modality(image: Image, layout: Layout) -> str:
     return guess
 
 
+def _are_jpeg(layout: Layout) -> bool:
+    return any(str(c.label).lower().endswith((".jpg", ".jpeg")) for c in layout.cases)
+
+
 def _name_labels(layout: Layout, values: set[int]) -> None:
     """Names and numbers for the values that were seen, and a suggestion where the numbers should change."""
     order = sorted(values)
     known = {n for v in layout.labels.values() for n in ([v] if isinstance(v, int) else v)}
     if layout.name == "BraTS" and values <= {1, 2, 3, 4}:
-        layout.labels, layout.regions = dict(_BRATS), dict(_BRATS_REGIONS)
-        if 4 in values:
-            layout.relabel = {4: 3}
-            layout.notes.append("label 4 (enhancing) is read as 3; regions WT, TC, ET suggested")
+        _name_brats(layout, values)
         return
     if layout.name == "ACDC" and values <= {1, 2, 3}:
         layout.labels = dict(_ACDC)
         return
     if known and values <= known:
+        return
+    if order and len(order) > 8 and order[-1] >= 245 and _are_jpeg(layout):
+        layout.relabel, layout.labels = {255: 1}, layout.labels or {"foreground": 1}
+        layout.notes.append("label maps are JPEG, which smears 0 and 255: store them as PNG, cut at 128")
         return
     if order and order[-1] == 255 and len(order) <= 8 and (len(order) == 1 or order[0] >= 20):
         layout.relabel = {value: number for number, value in enumerate(order, 1)}

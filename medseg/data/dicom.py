@@ -90,10 +90,19 @@ def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
                 "study": str(data.get("StudyInstanceUID", "")),
                 "size": [int(data.get("Columns", 0) or 0), int(data.get("Rows", 0) or 0)],
                 "files": [],
+                "slices": 0,
             },
         )
         entry["files"].append(path)
+        entry["slices"] += _count(data)
     return list(series.values())
+
+
+def _count(data: pydicom.Dataset) -> int:
+    try:
+        return max(1, int(data.get("NumberOfFrames", 1) or 1))
+    except (TypeError, ValueError):
+        return 1
 
 
 def load_dicom(paths: Sequence[str]) -> tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]:

@@ -5,18 +5,19 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from medseg.data.findings import UnreadableError
 from medseg.data.isolation import Reader
 from medseg.data.layouts import Layout
 from medseg.data.manifest import Case
-from medseg.data.pairing import is_label
-from medseg.data.reading import looks_dicom
-from medseg.data.words import stem_of, take_apart
+from medseg.data.pairing import is_label, pair
+from medseg.data.reading import examine, looks_dicom
 
 _NO_SCANS = {"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "REG", "ECG"}
+_MOST_LABELS = 500
+Series = dict[str, Any]
 
 
 def dicom_cases(folder: Path, paths: Sequence[str], images: Sequence[str], reader: Reader) -> Layout:
@@ -41,46 +42,61 @@ def dicom_cases(folder: Path, paths: Sequence[str], images: Sequence[str], reade
         layout.notes.append(f"series {text}" + ("" if used else " (no scan, left out)"))
         if used:
             scans.append(s)
-    layout.cases = _cases(folder.absolute(), scans, per_folder, [p for p in images if is_label(p)])
     layout.channels = [Counter(s["modality"] for s in scans).most_common(1)[0][0]] if scans else []
+    _name(folder.absolute(), scans, per_folder)
+    labels = [p for p in images if is_label(p)]
+    drawn = _labels_of(folder, scans, labels, reader) if scans and labels else {}
+    if labels and not drawn and scans:
+        layout.notes.append(f"{len(labels)} label maps fit no series by name and size, first {labels[0]}")
+    left = [s for s in scans if drawn and s["name"] not in drawn]
+    if left:
+        layout.notes.append(f"{len(left)} series without a label map left out, first {left[0]['path']}")
+    layout.cases = [_case(s, drawn.get(s["name"])) for s in scans if s not in left]
     return layout
 
 
-def _cases(
-    root: Path, scans: Sequence[dict[str, Any]], per_folder: Counter[str], labels: list[str]
-) -> list[Case]:
-    cases: list[Case] = []
+def _name(root: Path, scans: Sequence[Series], per_folder: Counter[str]) -> None:
+    """Give each series the path by which it is read and a name of its own."""
     taken: set[str] = set()
     for s in scans:
-        inside = Path(s["folder"]).relative_to(root).as_posix()
+        s["inside"] = inside = Path(s["folder"]).relative_to(root).as_posix()
         mixed = per_folder[s["folder"]] > 1
-        path = f"{inside}#{s['uid']}" if mixed else inside
-        name = (
-            re.sub(r"\W+", "_", s["description"] if mixed and s["description"] else inside).strip("_")
-            or "series"
-        )
+        s["path"] = f"{inside}#{s['uid']}" if mixed else inside
+        words = s["description"] if mixed and s["description"] else inside
+        wish = name = re.sub(r"\W+", "_", words).strip("_") or "series"
         number = 2
-        wish = name
         while wish in taken:
             wish, number = f"{name}_{number}", number + 1
         taken.add(wish)
-        label = _label_of(inside, wish, labels, len(scans))
-        split = "training" if label else "test"
-        cases.append(Case(wish, s["patient"] or s["study"] or wish, (path,), label, split=split))
-    return cases
+        s["name"] = wish
 
 
-def _label_of(inside: str, name: str, labels: Sequence[str], n_series: int) -> str | None:
-    """The label map of a series: the only one there is, or the one in its folder or with its name."""
-    if n_series == 1 and len(labels) == 1:
-        return labels[0]
-    for path in labels:
-        parent = PurePosixPath(path).parent.as_posix()
-        own = take_apart(path).place + take_apart(path).rest
-        if (parent != "." and inside.startswith(parent)) or PurePosixPath(inside).name.lower() in "_".join(
-            own
-        ):
-            return path
-        if stem_of(path).lower().startswith(name.lower()):
-            return path
-    return None
+def _case(s: Series, label: str | None) -> Case:
+    split = "training" if label else "test"
+    return Case(s["name"], s["patient"] or s["study"] or s["name"], (s["path"],), label, split=split)
+
+
+def _labels_of(
+    folder: Path, scans: Sequence[Series], labels: Sequence[str], reader: Reader
+) -> dict[str, str]:
+    """Series' name to label map: of the series of the label map's size, by folder, by name or by patient."""
+    shapes = {p: _shape(folder, p, reader) for p in labels[:_MOST_LABELS]}
+    known = {shape for shape in shapes.values() if shape}
+    fitting = [s for s in scans if (*s["size"], s["slices"]) in known] or list(scans)
+    if len(fitting) == len(labels) == 1:
+        return {fitting[0]["name"]: labels[0]}
+    best: dict[str, str] = {}
+    for key in ("inside", "patient"):
+        # A series stands in the pairing as a file of the name by which it may be known.
+        standing = {f"{s[key]}.nii": s["name"] for s in fitting if s[key]}
+        if len(standing) < len(fitting):
+            continue
+        cases = pair(sorted([*standing, *labels])).cases
+        found = {standing[c.image[0]]: c.label for c in cases if c.label and c.image[0] in standing}
+        best = found if len(found) > len(best) else best
+    return best
+
+
+def _shape(folder: Path, path: str, reader: Reader) -> tuple[int, ...]:
+    image, _ = examine(folder / path, reader=reader)
+    return () if image is None else tuple(image.shape)

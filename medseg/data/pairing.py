@@ -114,10 +114,13 @@ def _by_name(parts: Sequence[Part], role: Role) -> list[Marked]:
 def _by_folder(parts: Sequence[Part], role: Role) -> list[Marked]:
     """One folder, one case: what else the image's name says is its channel."""
     n_images = Counter(p.place for p in parts if not role(p))
-    several = {place for place, n in n_images.items() if n > 1}
-    return [
-        Marked(p, role(p), p.split, p.place, _in_words(p) if p.place in several else p.channel) for p in parts
-    ]
+    marked = []
+    for p in parts:
+        # Where no folder tells anything, all files would be one case.
+        key = p.place or p.rest
+        channel = _in_words(p) if n_images[p.place] > 1 and p.place else p.channel
+        marked.append(Marked(p, role(p), p.split, key, channel))
+    return marked
 
 
 def _in_words(part: Part) -> str:

@@ -95,8 +95,12 @@ def recognise(folder: Path, paths: Sequence[str], reader: Reader) -> Layout:
         layout.channels = told.channels or layout.channels
     known = set(images)
     series = dicom_cases(folder, [p for p in paths if p not in known], images, reader)
-    if len(series.cases) > sum(c.label is not None for c in layout.cases):
+    drawn = [sum(c.label is not None for c in cases) for cases in (series.cases, layout.cases)]
+    if drawn[0] > drawn[1] or (not any(drawn) and len(series.cases) > len(layout.cases)):
+        series.notes += [f"{len(layout.cases)} other images left out"] if layout.cases else []
         return series
+    if series.cases:
+        layout.notes.append(f"{len(series.cases)} DICOM series are there too and were left out")
     layout.problem = found.problem
     return layout
 

@@ -308,7 +308,7 @@ def test_a_folder_without_scans_is_an_error(tmp_path):
         scan(tmp_path / "no", reader=HERE_TOO)
 
 
-def slices(folder, n, series, description, skip=(), modality="CT"):
+def slices(folder, n, series, description, skip=(), modality="CT", patient="p1"):
     """A synthetic DICOM series of n slices of 8 x 8."""
     folder.mkdir(parents=True, exist_ok=True)
     for k in (k for k in range(n) if k not in skip):
@@ -317,7 +317,7 @@ def slices(folder, n, series, description, skip=(), modality="CT"):
         meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
         d = FileDataset("", {}, file_meta=meta, preamble=b"\0" * 128)
         d.SOPClassUID, d.SOPInstanceUID = pydicom.uid.CTImageStorage, meta.MediaStorageSOPInstanceUID
-        d.PatientID, d.StudyInstanceUID, d.SeriesInstanceUID = "p1", "1.2.3", series
+        d.PatientID, d.StudyInstanceUID, d.SeriesInstanceUID = patient, f"1.2.{patient[1:]}", series
         d.Modality, d.SeriesDescription, d.InstanceNumber = modality, description, k + 1
         d.ImagePositionPatient, d.ImageOrientationPatient = [0, 0, 3 * k], [1, 0, 0, 0, 1, 0]
         d.PixelSpacing, d.SliceThickness, d.Rows, d.Columns = [2, 2], 3, 8, 8
@@ -388,3 +388,36 @@ def test_a_label_map_beside_a_series_becomes_its_label(tmp_path):
     with Reader() as reader:
         manifest, _ = scan(tmp_path, reader=reader)
     assert [(c.image, c.label) for c in manifest.items] == [(("series",), "series_label.nii.gz")]
+
+
+def found_in(folder):
+    with Reader() as reader:
+        manifest, layout = scan(folder, reader=reader, hashes=False)
+    return {c.image[0]: c.label for c in manifest.items}, layout.notes
+
+
+def test_a_label_map_goes_to_the_series_of_its_size_and_the_localizer_is_left_out(tmp_path):
+    for n in (1, 2):
+        slices(tmp_path / f"p{n}/scout", 2, f"1.2.9.{n}", "scout", patient=f"p{n}")
+        slices(tmp_path / f"p{n}/axial", 8, f"1.2.8.{n}", "axial", patient=f"p{n}")
+        volume(tmp_path / f"p{n}/mask.nii.gz", n, True, (0, 1))
+    cases, notes = found_in(tmp_path)
+    assert cases == {f"p{n}/axial": f"p{n}/mask.nii.gz" for n in (1, 2)}
+    assert "2 series without a label map left out, first p1/scout" in notes
+
+
+def test_label_maps_elsewhere_are_matched_by_patient_and_never_by_part_of_a_name(tmp_path):
+    for n in (1, 10):
+        slices(tmp_path / f"dicom/x{n}/1-2", 8, f"1.2.8.{n}", "axial", patient=f"p{n}")
+    volume(tmp_path / "labels/label0010.nii.gz", 0, True, (0, 1))
+    cases, notes = found_in(tmp_path)
+    assert cases == {"dicom/x10/1-2": "labels/label0010.nii.gz"}
+    assert "1 series without a label map left out, first dicom/x1/1-2" in notes
+
+
+def test_dicom_beside_a_labelled_set_of_nifti_is_told_and_left_out(tmp_path):
+    equal_names(tmp_path)
+    slices(tmp_path / "dicom", 5, "1.2.3", "x")
+    cases, notes = found_in(tmp_path)
+    assert len(cases) == 3
+    assert "1 DICOM series are there too and were left out" in notes

@@ -45,6 +45,10 @@ def _zipped(path: Path) -> Iterator[str]:
             if any("/code/" in n.filename or n.filename.endswith("constants.pkl") for n in names):
                 yield "it is TorchScript, which is code"
                 return
+            outside = [n.filename for n in names if n.filename.startswith("/") or ".." in n.filename.split("/")]
+            if outside:
+                yield f"it holds {outside[0][:80]}, which leads outside"
+                return
             if sum(n.file_size for n in names) > 4 * path.stat().st_size + (1 << 20):
                 yield "it unpacks to far more than its size"
                 return

@@ -49,14 +49,14 @@ def run_verb(
         run_id=ALIASES.get(verb, verb),
         **{key.replace("::", "#"): value for key, value in overrides.items()},
     )
-    try:
-        with mode.kept_in(place):
+    with mode.kept_in(place):
+        try:
             workflow.initialize()
             workflow.run()
-    except Exception as error:
-        raise cause_of(error) from error
-    finally:
-        workflow.finalize()
+        except Exception as error:
+            raise cause_of(error) from error
+        finally:
+            workflow.finalize()
 
 
 def _ids(files: Sequence[Path]) -> list[str]:

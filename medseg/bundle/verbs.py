@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import copy
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from medseg.bundle.lint.source import read_source
 from medseg.errors import BundleError
 
 FILES: dict[str, tuple[str, ...]] = {
@@ -53,17 +55,13 @@ def read_config(files: list[Path]) -> dict[str, Any]:
     A later file replaces whole top-level ids, as MONAI merges them.
 
     Raises:
-        BundleError: a file is no YAML or JSON mapping.
+        BundleError: a file is no YAML or JSON mapping, or unfolds to more than any config has.
     """
     merged: dict[str, Any] = {}
     for path in files:
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            told = " ".join(str(error).split())
-            raise BundleError(f"{path}: {told}", "YAML or JSON", "mend the file") from error
-        if not isinstance(content, dict):
-            raise BundleError(f"{path} holds {type(content).__name__}", "a mapping of ids", "mend the file")
+        read_source(path, str(path))  # refuses what is no mapping, and bombs
+        text = path.read_text(encoding="utf-8-sig")
+        content = json.loads(text) if path.suffix == ".json" else yaml.safe_load(text)
         merged.update(content)
     return merged
 

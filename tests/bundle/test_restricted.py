@@ -41,9 +41,27 @@ def test_a_harmless_bundle_of_a_stranger_opens_in_restricted_mode(tmp_path: Path
     assert check(toy.write(tmp_path / "stranger", suffix=suffix)).full is False
 
 
-def test_a_harmless_config_alone_opens_although_another_is_hostile(bundle: Path, canary: Path) -> None:
-    toy.edit(bundle / "configs" / "train.json", lambda c: c.update(x=f"$open({str(canary)!r}, 'w')"))
+def test_a_harmless_config_alone_opens_although_another_is_unusual(bundle: Path) -> None:
+    unusual = {"x": "$torch.distributed.init_process_group('nccl')", "y": {"_target_": "scripts.a.B"}}
+    toy.edit(bundle / "configs" / "train.json", lambda c: c.update(unusual))
     assert check(bundle, files=[bundle / "configs" / "inference.json"]).full is False
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        "$open('CANARY', 'w')",
+        "$import subprocess",
+        "$from os import system",
+        "$().__class__",
+        "$(",
+        {"_target_": "os.system", "command": "touch CANARY"},
+    ],
+)
+def test_a_bundle_with_a_hostile_config_is_not_opened_for_another_one(bundle: Path, hostile: Any) -> None:
+    toy.edit(bundle / "configs" / "train.json", lambda c: c.update(x=hostile))
+    with pytest.raises(BundleError, match=r"configs/train\.json:\d+ x"):
+        check(bundle, files=[bundle / "configs" / "inference.json"])
 
 
 EXPRESSIONS = {
@@ -82,6 +100,9 @@ EXPRESSIONS = {
     "range": "$list(range(10 ** 12))",
     "doubled again and again": "$@d30",
     "deep": "$" + "-" * 3900 + "1",
+    "loader with a reader of its own": "$@loader('x', reader='subprocess.Popen')",
+    "saver with a file of its own": "$@saver(@network_def, None, {!r})",
+    "class handed on and called": "$@handed({!r})",
     "no code at all": "$(",
 }  # fmt: skip
 
@@ -92,7 +113,13 @@ def test_an_expression_that_does_more_is_refused_and_does_not_run(
 ) -> None:
     text = EXPRESSIONS[name].format(str(canary)) if "{" in EXPRESSIONS[name] else EXPRESSIONS[name]
     doubled = {"d0": ["x"]} | {f"d{n}": f"$@d{n - 1} + @d{n - 1}" for n in range(1, 31)}
-    _inference(bundle, lambda config: config.update({"payload": text}, **(doubled if "d30" in text else {})))
+    handed = {
+        "loader": {"_target_": "LoadImage"},
+        "saver": {"_target_": "SaveImage", "output_dir": "@output_dir"},
+        "handed": {"_target_": "DiceLoss", "_mode_": "callable"},
+    }
+    extra = doubled if "d30" in text else handed if "$@" in text else {}
+    _inference(bundle, lambda config: config.update({"payload": text}, **extra))
     with pytest.raises(BundleError, match=r"inference\.json:\d+"):
         check(bundle)
     assert not canary.exists()
@@ -157,6 +184,29 @@ TARGETS = {
     "requirement": {"_target_": "DiceLoss", "_requires_": "$open('CANARY', 'w')"},
     "disabled by an expression": {"_target_": "DiceLoss", "_disabled_": "$open('CANARY', 'w')"},
     "description": {"_target_": "DiceLoss", "_desc_": "$open('CANARY', 'w')"},
+    "reader made when called": {"_target_": "LoadImage", "_mode_": "callable"},
+    "writer handed on": {"_target_": "SaveImage", "_mode_": "callable", "output_dir": "@output_dir"},
+    "mode with blanks": {"_target_": "DiceLoss", "_mode_": " debug "},
+    "mode by an expression": {"_target_": "DiceLoss", "_mode_": "$'de' + 'bug'"},
+    "mode by a reference": {"_target_": "DiceLoss", "_mode_": "@evil_name"},
+    "name by an expression": {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "output_postfix": "$'/..' + '/../x'"},
+    "folders kept relative to a deep one": {"_target_": "SaveImaged", "keys": "pred", "output_dir": "@output_dir", "data_root_dir": "/a/b/c"},
+    "writing at the default place": {"_target_": "SaveImaged", "keys": "pred"},
+    "events at the default place": {"_target_": "TensorBoardStatsHandler"},
+    "array store": {"_target_": "monai.inferers.ZarrAvgMerger", "merged_shape": [1]},
+    "file of a metric": {"_target_": "MetricsSaver", "save_dir": "@output_dir", "metrics": {"../../x": 1}},
+    "weights of MedicalNet": {"_target_": "monai.networks.nets.resnet.get_pretrained_resnet_medicalnet", "resnet_depth": 10},
+    "private loader": {"_target_": "monai.networks.nets.densenet._load_state_dict", "arch": "densenet121"},
+    "loader of medseg": {"_target_": "medseg.networks.pretrained.read", "path": "CANARY"},
+    "writer of medseg": {"_target_": "medseg.training.checkpoints.write_text", "path": "CANARY", "text": "x"},
+    "compiles": {"_target_": "monai.networks.layers.GaussianMixtureModel", "channel_count": 1},
+    "metric that calls": {"_target_": "ignite.metrics.MetricsLambda", "f": "$len"},
+    "metric that downloads": {"_target_": "ignite.metrics.FID"},
+    "processes without a leash": {"_target_": "DataLoader", "dataset": "@dataset", "multiprocessing_context": "spawn"},
+    "a bomb of processes": {"_target_": "DataLoader", "dataset": "@dataset", "num_workers": 100000},
+    "a number beyond all sizes": {"_target_": "torch.nn.Linear", "in_features": 10**12, "out_features": 1},
+    "method of a class": {"_target_": "torch.nn.Module.load_state_dict", "state_dict": {}},
+    "compiled code": {"_target_": "SupervisedEvaluator", "compile": True},
     "disabled for now": {"_target_": "os.system", "_disabled_": True, "command": "touch CANARY"},
 }  # fmt: skip
 
@@ -286,6 +336,18 @@ def _long_chain(bundle: Path, canary: Path) -> None:
     _inference(bundle, lambda config: config.update(chain))
 
 
+def _large_file(bundle: Path, canary: Path) -> None:
+    entry = {"path": f"../../{canary.name}", "url": "https://example.org/x", "hash_val": "0", "hash_type": "md5"}
+    (bundle / "large_files.yml").write_text(json.dumps({"large_files": [entry]}))
+
+
+def _traversal_in_weights(bundle: Path, canary: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(bundle / "models" / "model.pt", "a") as packed:
+        packed.writestr(f"../../{canary.name}", "x")
+
+
 def _circle(bundle: Path, canary: Path) -> None:
     _inference(bundle, lambda config: config.update(x="@y", y="@x"))
 
@@ -318,6 +380,8 @@ FILES = [
     _reference_bomb,
     _macro_bomb,
     _long_chain,
+    _large_file,
+    _traversal_in_weights,
     _circle,
     _twice,
     _huge,

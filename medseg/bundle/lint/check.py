@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medseg.bundle.lint.config import SUFFIXES, Config, normal
 from medseg.bundle.lint.expressions import why_not
-from medseg.bundle.lint.files import check_layout, check_logging, config_file
+from medseg.bundle.lint.files import check_large_files, check_layout, check_logging, config_file
 from medseg.bundle.lint.finding import Finding, in_order
 from medseg.bundle.lint.metadata import Metadata
 from medseg.bundle.lint.packages import Packages
@@ -104,6 +104,7 @@ class Bundle:
         yield from self.unreadable
         yield from check_layout(self.root)
         yield from check_logging(self.root)
+        yield from check_large_files(self.root)
         if self.meta.line == 0 and not any(f.file.endswith("metadata.json") for f in self.unreadable):
             yield Finding("configs/metadata.json", 0, "", "missing-file", "configs/metadata.json is missing")
         for source in [*self.sources.values()]:

@@ -217,7 +217,7 @@ class _Checker:
                 raise _RefusedError(f"the method {func.attr}")
             self.check(func.value)
         elif isinstance(func, ast.Name) and func.id in self.names:
-            self.called_reference(self.names[func.id])
+            self.called_reference(self.names[func.id], node)
         elif not (full in CALLS or (self.ordinary and full in FILE_CALLS)) or full in self.local:
             raise _RefusedError(f"a call of {full or type(func).__name__}")
         for child in [*node.args, *(k.value for k in node.keywords)]:
@@ -227,10 +227,16 @@ class _Checker:
         first = full.split(".")[0]
         return bool(full) and first not in self.names and first not in self.local
 
-    def called_reference(self, item_id: str) -> None:
+    def called_reference(self, item_id: str, call: ast.Call) -> None:
+        """Only what the model zoo writes: ``@checkpointloader(@evaluator)``."""
         node = self.config.get(item_id)
         if node is None or not node.is_component:
             raise _RefusedError(f"a call of @{item_id}, which is no component")
+        if "_mode_" in node.value:
+            raise _RefusedError(f"a call of @{item_id}, which is not built but handed on")
+        plain = all(isinstance(a, ast.Name) and a.id in self.names for a in call.args)
+        if call.keywords or len(call.args) > 1 or not plain:
+            raise _RefusedError(f"a call of @{item_id} with more than one reference")
 
     def comprehension(self, node: ast.ListComp | ast.GeneratorExp) -> None:
         if len(node.generators) != 1 or node.generators[0].is_async or self.local:

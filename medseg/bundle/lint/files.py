@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medseg.bundle.lint.finding import Finding
+from medseg.bundle.lint.source import SourceError, read_source
 
 _HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.NullHandler")
 _FORMATTERS = ("", "logging.Formatter")
@@ -42,6 +43,39 @@ def config_file(root: Path, stem: str) -> Path | None:
     """``configs/STEM.json``, ``.yaml`` or ``.yml``, or None."""
     names = (root / "configs" / f"{stem}{suffix}" for suffix in (".json", ".yaml", ".yml"))
     return next((p for p in names if p.is_file()), None)
+
+
+def check_large_files(root: Path) -> Iterator[Finding]:
+    """Downloads that a bundle asks for with no hash, without https, or to a place outside of it.
+
+    medseg never downloads them; MONAI's `download_large_files` and the model zoo's checks do.
+    """
+    for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
+        if not (root / name).is_file():
+            continue
+        try:
+            source = read_source(root / name, name)
+        except SourceError as error:
+            yield Finding(name, error.line, "", "unreadable", error.found)
+            continue
+        listed = source.root.value.get("large_files")
+        if listed is None or not isinstance(listed.value, list):
+            yield Finding(name, 1, "", "large-files", "large_files is no list")
+            continue
+        for i, node in enumerate(listed.value):
+            entry = node.plain() if isinstance(node.value, dict) else {}
+            for why, severity in _large_file(entry):
+                yield Finding(name, node.line, f"large_files::{i}", "large-files", why, severity=severity)
+
+
+def _large_file(entry: dict[str, object]) -> Iterator[tuple[str, str]]:
+    path, url = str(entry.get("path", "")), str(entry.get("url", ""))
+    if not path or Path(path).is_absolute() or ".." in re.split(r"[\\/]", path) or path[1:2] == ":":
+        yield f"path {path[:80]!r} does not lie in the bundle", "error"
+    if not url.startswith("https://"):
+        yield f"url {url[:80]!r} is not https", "error"
+    if not entry.get("hash_val"):
+        yield f"{path[:80]} has no hash_val, so whatever is downloaded is taken", "warning"
 
 
 def _no_weights(root: Path) -> Iterator[Finding]:

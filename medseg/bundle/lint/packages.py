@@ -76,9 +76,9 @@ def syntax(path: Path) -> ast.Module:
 
 
 @functools.cache
-def bare_names() -> dict[str, str]:
-    """Class and function names of MONAI with their module: what a ``_target_`` without a dot may say."""
-    found: dict[str, str] = {}
+def _defining() -> dict[str, list[str]]:
+    """Class and function names of MONAI with every module that defines them."""
+    found: dict[str, list[str]] = {}
     root = package_folder("monai")
     for folder, folders, files in os.walk(root) if root else ():
         folders[:] = sorted(f for f in folders if f not in ("__pycache__", "_extensions", "csrc"))
@@ -89,8 +89,19 @@ def bare_names() -> dict[str, str]:
                     path[len(str(root)) - len("monai") : -3].replace(os.sep, ".").removesuffix(".__init__")
                 )
                 for name in _defined(path):
-                    found.setdefault(name, module)
+                    found.setdefault(name, []).append(module)
     return found
+
+
+@functools.cache
+def bare_names() -> dict[str, str]:
+    """Class and function names of MONAI with their module: what a ``_target_`` without a dot may say."""
+    return {name: modules[0] for name, modules in _defining().items()}
+
+
+def modules_of(name: str) -> tuple[str, ...]:
+    """Every module of MONAI that defines a bare name; which of them MONAI takes depends on what is imported."""
+    return tuple(dict.fromkeys(_defining().get(name, ())))
 
 
 def _defined(path: Path | str) -> Iterator[str]:

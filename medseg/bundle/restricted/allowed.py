@@ -6,7 +6,7 @@ with ``monai`` but is torch's, and is refused.
 
 from __future__ import annotations
 
-from medseg.bundle.lint.packages import Definition, Missing, Packages
+from medseg.bundle.lint.packages import Definition, Missing, Packages, modules_of
 
 CLASSES = (
     "monai.transforms",
@@ -26,11 +26,11 @@ CLASSES = (
     "medseg.transforms",
     "medseg.networks",
     "medseg.losses",
-    "medseg.inference",
+    "medseg.inference.inferer",
     "medseg.postprocess",
     "medseg.metrics",
     "medseg.training",
-    "medseg.writers",
+    "medseg.writers.transform",
 )
 """Modules, with all below them, whose classes may be named."""
 
@@ -42,10 +42,12 @@ FUNCTION_MODULES = (
     "medseg.losses",
     "medseg.postprocess",
     "medseg.metrics",
-    "medseg.training",
-    "medseg.evaluation",
 )
-"""Modules, with all below them, whose functions may be named too."""
+"""Modules, with all below them, whose public functions may be named too; see `_NO_FACTORY`."""
+
+_NO_FACTORY = ("_", "get_", "load", "download", "save", "write", "read")
+"""How the names of functions begin that are no factories, although they lie among them."""
+_NO_FACTORY_MODULES = ("medseg.networks.pretrained",)
 
 NAMES = frozenset(
     {
@@ -83,7 +85,19 @@ NAMES = frozenset(
 )
 """Further classes and functions, by defining module and name."""
 
-OURS = frozenset({"medseg.bundle.bundle_root", "medseg.data.datalist", "medseg.inference.scans_in"})
+OURS = frozenset(
+    {
+        "medseg.bundle.bundle_root",
+        "medseg.data.datalist",
+        "medseg.inference.scans_in",
+        "medseg.evaluation.score_split",
+        "medseg.training.averaged_copy",
+        "medseg.training.finish",
+        "medseg.training.mixed_precision",
+        "medseg.training.replicated",
+        "medseg.training.start",
+    }
+)
 """Functions of medseg outside those modules, by their public name."""
 
 REFUSED = {
@@ -104,10 +118,13 @@ REFUSED = {
         "CuCIMd",
         "RandCuCIM",
         "RandCuCIMd",
-        "ParameterScheduler",
+        "ParamSchedulerHandler",
+        "MetricsLambda",
+        "FlexUNetEncoderRegister",
         "SimulateDelay",
         "SimulateDelayd",
     ],
+    "compiles or runs a program": ["GaussianMixtureModel", "GpuInfo"],
     "talks to a server or downloads": [
         "MLFlowHandler",
         "ClearMLHandler",
@@ -121,8 +138,13 @@ REFUSED = {
         "Transchex",
         "MultiModal",
         "TorchVisionFCModel",
+        "BertPreTrainedModel",
         "MILModel",
         "CellSamWrapper",
+        "MLflow",
+        "FID",
+        "InceptionScore",
+        "FeatureExtractor",
     ],
     "writes where it likes": [
         "WriteFileMapping",
@@ -130,6 +152,11 @@ REFUSED = {
         "ProbMapProducer",
         "TrtHandler",
         "ClassificationSaver",
+        "SaveClassification",
+        "SaveClassificationd",
+        "ZarrAvgMerger",
+        "CaseCache",
+        "TensorBoard",
     ],
 }
 """Names inside the allowed modules that are refused all the same, by reason."""
@@ -137,8 +164,32 @@ REFUSED = {
 _WHY = {name: why for why, names in REFUSED.items() for name in names}
 
 
+MAY_BE_HANDED_ON = (
+    "monai.losses",
+    "monai.metrics",
+    "monai.networks",
+    "torch.nn",
+    "torch.optim",
+    "medseg.losses",
+    "medseg.networks",
+)
+"""Modules whose classes ``_mode_: callable`` may hand on unbuilt: their arguments reach no file."""
+
+
 def why_not_target(target: str, packages: Packages) -> tuple[str, Definition | None]:
-    """Why a stranger's ``_target_`` is refused, or ``("", its definition)``."""
+    """Why a stranger's ``_target_`` is refused, or ``("", its definition)``.
+
+    A name without a dot may be defined by several modules of MONAI; all of them must be harmless.
+    """
+    names = [f"{m}.{target}" for m in modules_of(target)] if "." not in target else []
+    for name in names or [target]:
+        why, found = _why_not(name, packages)
+        if why:
+            return why, None
+    return "", found
+
+
+def _why_not(target: str, packages: Packages) -> tuple[str, Definition | None]:
     found = packages.locate(target)
     if isinstance(found, Missing):
         return f"{target} is not installed here, so nobody can tell what it does", None
@@ -147,11 +198,31 @@ def why_not_target(target: str, packages: Packages) -> tuple[str, Definition | N
         return f"{target} is a {found.kind} of {found.module}", None
     if found.name in _WHY:
         return f"{target} {_WHY[found.name]}", None
-    allowed = CLASSES if found.kind == "class" else FUNCTION_MODULES
-    if (
-        full in NAMES
-        or target in OURS
-        or any(found.module == m or found.module.startswith(f"{m}.") for m in allowed)
-    ):
+    is_class = found.kind == "class"
+    if full in NAMES or target in OURS or (_lies_in(found, CLASSES) if is_class else _is_factory(found)):
         return "", found
     return f"{target} ({full}) is a {found.kind} that is not on the list", None
+
+
+def why_not_mode(mode: object, found: Definition) -> str:
+    """Why ``_mode_`` is refused for an allowed target; empty where it is not."""
+    if mode == "default":
+        return ""
+    if mode != "callable":
+        return f"_mode_ {mode!r}"
+    full = f"{found.module}.{found.name}"
+    if full in NAMES or _lies_in(found, MAY_BE_HANDED_ON):
+        return ""
+    return f"_mode_ callable would hand on {found.name}, to be called with anything"
+
+
+def _lies_in(found: Definition, modules: tuple[str, ...]) -> bool:
+    return any(found.module == m or found.module.startswith(f"{m}.") for m in modules)
+
+
+def _is_factory(found: Definition) -> bool:
+    return (
+        _lies_in(found, FUNCTION_MODULES)
+        and not found.name.startswith(_NO_FACTORY)
+        and not _lies_in(found, _NO_FACTORY_MODULES)
+    )

@@ -33,7 +33,24 @@ _NAMES = frozenset(
         "output_format",
     ]
 )
+_CHOOSES = frozenset(
+    ["merger_cls", "output_name_formatter", "folder_layout", "savepath_in_metadict", "data_root_dir"]
+)
 _PLAIN_NAME = re.compile(r"[\w .+-]*")
+_NEEDED = {
+    "SaveImage": "output_dir",
+    "SaveImaged": "output_dir",
+    "TensorBoardHandler": "log_dir",
+    "TensorBoardStatsHandler": "log_dir",
+    "TensorBoardImageHandler": "log_dir",
+    "LogfileHandler": "output_dir",
+    "LearningRateFinder": "cache_dir",
+}
+"""Where the default of an argument is a place outside the output folder: it must be given."""
+_WORKERS = frozenset(["num_workers", "num_init_workers", "num_replace_workers", "copy_cache_workers"])
+_MOST_WORKERS = 64
+_LARGEST = 2**32
+"""Seeds go up to here; a size beyond it is no size of anything on this machine."""
 _ADDRESS = re.compile(r"^\s*(https?|ftps?|s3|gs|file|tcp)://", re.IGNORECASE)
 _WRITING_ROOMS = ("medseg.writers", "medseg.training", "medseg.evaluation")
 
@@ -43,11 +60,12 @@ def argument_faults(
 ) -> Iterator[tuple[Node, str]]:
     """Each argument of an allowed component that is refused, with the reason."""
     for key, child in node.children():
-        if key.startswith("_") and key.endswith("_"):
-            continue
-        why = _why(key, child, found, config)
-        if why:
+        if not (key.startswith("_") and key.endswith("_")) and (why := _why(key, child, found, config)):
             yield child, f"{found.name}({key}=…): {why}"
+    needed = _NEEDED.get(found.name)
+    given = node.value.get(needed) if needed else None
+    if needed and (given is None or _value(given, config) is None):
+        yield node, f"{found.name} writes to a default place; give {needed} below @output_dir"
     if found.name in ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged"):
         known = signature(found, packages).names
         for key, child in node.children():
@@ -66,23 +84,41 @@ def _why(key: str, node: Node, found: Definition, config: Config) -> str:
         return "weights would be downloaded or read from elsewhere"
     if key == "allow_pickle" or (key == "weights_only" and value is not True):
         return "a pickle may run code when it is read"
+    if key in ("multiprocessing_context", "compile", "compile_kwargs") and value not in (False, None):
+        return "it would start programs"
+    if (why := _too_much(key, value)) or (why := _choice(key, value)):
+        return why
+    return _place(key, value, node, found, config)
+
+
+def _too_much(key: str, value: object) -> str:
+    if key in _WORKERS and not (value is None or (isinstance(value, int) and value <= _MOST_WORKERS)):
+        return f"more than {_MOST_WORKERS} worker processes, or a number that is not known beforehand"
+    numbers = value if isinstance(value, list) else [value]
+    huge = [n for n in numbers if isinstance(n, int) and abs(n) >= _LARGEST]
+    return f"{huge[0]} is larger than anything here can be" if huge else ""
+
+
+def _choice(key: str, value: object) -> str:
     if key == "reader":
         return _listed(value, READERS, "a reader")
     if key == "writer":
         return _listed(value, WRITERS, "a writer")
-    if key in ("merger_cls", "output_name_formatter", "folder_layout", "savepath_in_metadict") and value:
+    if key in _CHOOSES and value:
         return "a class or path that the config chooses"
-    is_ours = any(found.module.startswith(room) for room in _WRITING_ROOMS)
-    if key in _FOLDERS or (is_ours and key in _OURS):
-        if (
-            value is None
-            or below_output(node.value, config)
-            or (found.name == "SaveImaged" and node.value is None)
-        ):
-            return ""
-        return f"{str(node.value)[:80]} is not below the output folder; write @output_dir"
+    if key in _NAMES and value is UNKNOWN:
+        return "a name that is not known beforehand"
     if key in _NAMES and isinstance(value, str) and (".." in value or not _PLAIN_NAME.fullmatch(value)):
         return f"{value[:80]!r} is more than a plain name"
+    return ""
+
+
+def _place(key: str, value: object, node: Node, found: Definition, config: Config) -> str:
+    is_ours = any(found.module.startswith(room) for room in _WRITING_ROOMS)
+    if key in _FOLDERS or (is_ours and key in _OURS):
+        if value is None or below_output(node.value, config):
+            return ""
+        return f"{str(node.value)[:80]} is not below the output folder; write @output_dir"
     if key == "load_path":
         return "" if inside_bundle(node.value, config) else f"{str(node.value)[:80]} lies outside the bundle"
     return ""

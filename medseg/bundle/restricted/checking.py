@@ -12,15 +12,16 @@ from pathlib import Path
 from medseg.bundle.lint.check import Bundle
 from medseg.bundle.lint.config import SEP, Config, normal
 from medseg.bundle.lint.expressions import why_not
-from medseg.bundle.lint.files import check_logging
+from medseg.bundle.lint.files import check_large_files, check_logging
 from medseg.bundle.lint.finding import Finding, in_order
-from medseg.bundle.lint.packages import Packages
+from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.references import check_references
 from medseg.bundle.lint.source import Node, SourceError
 from medseg.bundle.pickles import pickle_faults
 from medseg.bundle.recorded import digest, recorded_as
-from medseg.bundle.restricted.allowed import why_not_target
+from medseg.bundle.restricted.allowed import why_not_mode, why_not_target
 from medseg.bundle.restricted.arguments import OUTPUT_IDS, argument_faults
+from medseg.bundle.restricted.hazards import hazard
 from medseg.bundle.restricted.leash import leash
 from medseg.bundle.weights import check_sums
 from medseg.errors import BundleError
@@ -104,15 +105,27 @@ def reasons_against(root: Path, files: Sequence[Path] | None = None) -> Iterator
         return
     yield from bundle.unreadable
     yield from check_logging(root)
-    for source in bundle.sources.values():
+    yield from (f for f in check_large_files(root) if f.is_error)
+    run = None if files is None else {Path(f).resolve() for f in files}
+    for path, source in bundle.sources.items():
         for key, line in source.duplicates:
             yield Finding(source.root.file, line, normal(key), "duplicate-key", f"{key} is set twice")
-        yield from _raw("", source.root)
+        yield from _raw("", source.root) if run is None or path.resolve() in run else _hazards("", source.root)
     yield from _metadata("", bundle.meta)
     for config in configs:
         yield from config.findings
         yield from (f for f in check_references(config) if f.code != "dangling-reference")
         yield from _config(config)
+
+
+def _hazards(base: str, node: Node) -> Iterator[Finding]:
+    """What is hostile in a config that is not going to run: a bundle that holds it is not opened at all."""
+    for key, child in node.children():
+        item_id = normal(f"{base}{SEP}{key}" if base else key.removeprefix("+"))
+        is_target = item_id.rpartition(SEP)[2] == "_target_"
+        if why := hazard(child.value, is_target=is_target):
+            yield Finding(child.file, child.line, item_id, "hostile", f"{str(child.value)[:80]}: {why}")
+        yield from _hazards(item_id, child)
 
 
 def _merged(bundle: Bundle, files: Sequence[Path]) -> Config:
@@ -135,8 +148,11 @@ def _raw(base: str, node: Node) -> Iterator[Finding]:
             )
         elif last == "_target_" and (why := why_not_target(value, Packages())[0]):
             yield Finding(child.file, child.line, item_id, "target", why)
-        elif last == "_mode_" and value == "debug":
-            yield Finding(child.file, child.line, item_id, "target", "_mode_ debug opens a debugger")
+        elif last == "_mode_" and value not in ("default", "callable"):
+            yield Finding(child.file, child.line, item_id, "target", f"_mode_ {str(value)[:80]!r}")
+        elif ".." in key or "/" in key or "\\" in key:
+            # Names of metrics and structures become names of files.
+            yield Finding(child.file, child.line, item_id, "key", f"{key[:80]!r} could be part of a path")
         elif (
             isinstance(value, str)
             and value.startswith("%")
@@ -168,8 +184,15 @@ def _config(config: Config) -> Iterator[Finding]:
             if why:
                 yield Finding(node.file, node.value["_target_"].line, item_id, "target", why)
             if found is not None:
+                yield from _mode(item_id, node, found)
                 for child, reason in argument_faults(node, found, config, packages):
                     yield Finding(child.file, child.line, item_id, "argument", reason)
+
+
+def _mode(item_id: str, node: Node, found: Definition) -> Iterator[Finding]:
+    mode = node.value.get("_mode_")
+    if mode is not None and (why := why_not_mode(mode.value, found)):
+        yield Finding(mode.file, mode.line, item_id, "target", why)
 
 
 def _strange_files(root: Path) -> Iterator[Finding]:

@@ -10,3 +10,9 @@ def pytest_collection_modifyitems(items):
         for item in items:
             if item.get_closest_marker("data"):
                 item.add_marker(pytest.mark.skip(reason="MEDSEG_TEST_DATA is not set"))
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory, monkeypatch):
+    """What medseg remembers of bundles goes to a folder of the test, not to the home of who runs it."""
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path_factory.getbasetemp() / "medseg-home"))

@@ -13,7 +13,7 @@ import yaml
 from medseg.bundle.verbs import read_config, with_overrides
 from medseg.errors import OutputError
 
-LEFT_BEHIND = shutil.ignore_patterns("models", "eval", "runs", "__pycache__", "*.pyc")
+LEFT_BEHIND = shutil.ignore_patterns("models", "eval", "runs", "__pycache__", "*.pyc", "SHA256SUMS")
 RUN_ONLY = {"dataset_dir", "manifest", "output_dir", "ckpt_dir", "max_epochs", "val_interval"}
 """Overrides that say how this run was made and mean nothing to the bundle's other verbs."""
 

@@ -45,7 +45,7 @@ def _zipped(path: Path) -> Iterator[str]:
             if any("/code/" in n.filename or n.filename.endswith("constants.pkl") for n in names):
                 yield "it is TorchScript, which is code"
                 return
-            outside = [n.filename for n in names if n.filename.startswith("/") or ".." in n.filename.split("/")]
+            outside = [n.filename for n in names if n.filename[:1] == "/" or ".." in n.filename.split("/")]
             if outside:
                 yield f"it holds {outside[0][:80]}, which leads outside"
                 return

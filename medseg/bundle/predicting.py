@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import sys
+import secrets
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ from monai.bundle import ConfigParser
 
 from medseg.bundle.predictor import Predictor
 from medseg.bundle.restricted import check
-from medseg.bundle.run import quieten_monai
+from medseg.bundle.run import quieten_monai, use_scripts
 from medseg.bundle.understanding import understood
+from medseg.bundle.weights import check_listed, read_weights
 from medseg.errors import BundleError, GeometryError
 from medseg.inference.head import head_of
 
@@ -22,7 +24,7 @@ __all__ = ["Predictor", "inference_config", "load_ensemble", "load_predictor"]
 CONFIG_NAMES = ("inference.yaml", "inference.yml", "inference.json")
 # Config ids that an ensemble's bundles must agree on.
 RECIPE = ("preprocessing", "inferer", "postprocessing", "labels", "spacing_mm", "roi_size")
-WRITERS = ("SaveImaged", "SaveImage", "SaveLabelMapd")
+WRITERS = ("SaveImaged", "SaveImageD", "SaveImageDict", "SaveImage", "SaveLabelMapd")
 
 
 def inference_config(root: Path) -> Path:
@@ -49,6 +51,7 @@ def load_predictor(
     trust: bool = False,
     max_ram: int | None = None,
     runtime: str = "torch",
+    output: Path | None = None,
     **overrides: Any,
 ) -> Predictor:
     """A bundle's inference, with its weights loaded.
@@ -61,6 +64,7 @@ def load_predictor(
         trust: run whatever the bundle holds; without it a stranger's opens in restricted mode or not at all.
         max_ram: bytes that the process may take.
         runtime: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
+        output: in restricted mode nothing is written but below it; nothing at all if left out.
         overrides: by id of the config.
 
     Raises:
@@ -69,31 +73,24 @@ def load_predictor(
     """
     root = Path(root).resolve()
     mode = check(root, trust=trust, files=[inference_config(root)])
+    if not mode.full and runtime in ("onnx", "openvino"):
+        raise BundleError(
+            f"runtime {runtime} for {root.name}, which is not a bundle of ours",
+            "torch, because an exported network is kept outside the output folder",
+            "leave --runtime out, or say --trust if you trust whoever made it",
+        )
     quieten_monai()
     parser = ConfigParser()
     parser.read_config(inference_config(root))
     parser["bundle_root"] = str(root)
-    for key, value in overrides.items():
+    # A place that does not exist, so that nothing can be written where none was given.
+    place = output or Path(tempfile.gettempdir()) / f"medseg-{secrets.token_hex(8)}"
+    for key, value in {**mode.overrides(parser.config, place), **overrides}.items():
         parser[key] = value
-    if mode.full and str(root) not in sys.path:
-        # MONAI puts a bundle's own scripts on the path only while it runs.
-        sys.path.insert(0, str(root))
-    where = torch.device(device) if device else _built(parser, "device", torch.device("cpu"))
-    parser["device"] = where
-    _drop_writers(parser)
-    network = _network(parser).to(where)
-    _load_weights(parser, network, root, where)
-    recipe = json.dumps([parser.config.get(key) for key in RECIPE], default=str, sort_keys=True)
-    predictor = Predictor(
-        root,
-        _built(parser, "preprocessing"),
-        _built(parser, "inferer"),
-        [network.eval()],
-        _built(parser, "postprocessing", None),
-        where,
-        image_key=str(parser.config.get("image_key", "image")),
-        recipe=recipe,
-    )
+    if mode.full:
+        use_scripts(root)
+    with mode.kept_in(place):
+        predictor = _predictor(parser, root, device)
     predictor.max_ram, predictor.is_auto = max_ram, engine == "auto"
     # A stranger's bundle may not write outside the output folder, so nothing can be exported or remembered.
     predictor.runtime = runtime if mode.full else "torch"
@@ -107,6 +104,25 @@ def load_predictor(
         if engine == "stream":
             raise
     return predictor
+
+
+def _predictor(parser: ConfigParser, root: Path, device: str | None) -> Predictor:
+    where = torch.device(device) if device else _built(parser, "device", torch.device("cpu"))
+    parser["device"] = where
+    _drop_writers(parser)
+    network = _network(parser).to(where)
+    _load_weights(parser, network, root, where)
+    recipe = json.dumps([parser.config.get(key) for key in RECIPE], default=str, sort_keys=True)
+    return Predictor(
+        root,
+        _built(parser, "preprocessing"),
+        _built(parser, "inferer"),
+        [network.eval()],
+        _built(parser, "postprocessing", None),
+        where,
+        image_key=str(parser.config.get("image_key", "image")),
+        recipe=recipe,
+    )
 
 
 def load_ensemble(roots: Sequence[Path], **options: Any) -> Predictor:
@@ -163,18 +179,15 @@ def _drop_writers(parser: ConfigParser) -> None:
     steps = parser.config.get("postprocessing")
     steps = steps.get("transforms", []) if isinstance(steps, dict) else []
     for step in steps:
-        if isinstance(step, dict) and str(step.get("_target_", "")).split(".")[-1] in WRITERS:
+        name = str(step.get("_target_", "")).split(".")[-1] if isinstance(step, dict) else ""
+        if name in WRITERS:
             step["_disabled_"] = True
 
 
 def _load_weights(parser: ConfigParser, network: torch.nn.Module, root: Path, device: torch.device) -> None:
     path = _weights_path(parser, root)
-    try:
-        state = torch.load(path, map_location=device, weights_only=True)
-    except FileNotFoundError as error:
-        raise BundleError(
-            f"no weights at {path}", "a state dict", "train the bundle or fetch its weights"
-        ) from error
+    check_listed(path, root)
+    state = read_weights(path, device)
     for name in ("model", "state_dict", "network"):
         if isinstance(state, dict) and isinstance(state.get(name), dict):
             state = state[name]

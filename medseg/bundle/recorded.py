@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from importlib.resources import files
 from pathlib import Path
 
+from medseg.bundle.weights import SUMS, write_sums
 from medseg.errors import BundleError
 
 _CODE = (
@@ -34,8 +35,9 @@ _LARGEST = 64 << 20
 def digest(root: Path) -> str:
     """The sha256 of a bundle's configs, metadata, logging.conf and code: path and content of each file.
 
-    Weights are not in it (``models/SHA256SUMS``, which is in it, speaks for them), nor are documents. Empty,
-    which is never recorded, where one of the files has more than 64 MiB.
+    Not in it are documents, weights (no code in them can run, and ``models/SHA256SUMS`` speaks for them) and
+    ``configs/overrides.json``, which only tells how a copy was trained. Empty, which is never recorded, where
+    one of the files has more than 64 MiB.
     """
     whole = hashlib.sha256()
     for path in sorted(_files(root)):
@@ -47,13 +49,12 @@ def digest(root: Path) -> str:
 
 
 def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=False):
-        folders[:] = [f for f in folders if f != "__pycache__"]
+    for folder, _, names in os.walk(root, followlinks=False):
         for name in names:
             path = Path(folder, name)
-            top = path.relative_to(root).parts[0]
-            counts = top in ("configs", "scripts") or name == "SHA256SUMS" or path.suffix.lower() in _CODE
-            if counts and path.is_file():
+            inside = path.relative_to(root)
+            counts = inside.parts[0] in ("configs", "scripts") or path.suffix.lower() in _CODE
+            if counts and inside.as_posix() != "configs/overrides.json" and path.is_file():
                 yield path
 
 
@@ -66,6 +67,18 @@ def shipped() -> dict[str, str]:
     """Digest to name and version of the bundles that come with medseg."""
     text = files("medseg.bundle").joinpath("recorded.json").read_text(encoding="utf-8")
     return dict(json.loads(text))
+
+
+def record_shipped(bundles: Iterable[Path], place: Path) -> None:
+    """Write the package's list anew, and the lists of hashes of each of the bundles: `make record`."""
+    known: dict[str, str] = {}
+    for root in bundles:
+        if (root / "models").is_dir():
+            write_sums(root)
+        version = json.loads((root / "configs" / "metadata.json").read_text(encoding="utf-8"))["version"]
+        known[digest(root)] = f"{root.name} {version}"
+    by_name = dict(sorted(known.items(), key=lambda item: item[1]))
+    place.write_text(json.dumps(by_name, indent=2) + "\n", encoding="utf-8")
 
 
 def record(root: Path) -> str:
@@ -91,6 +104,24 @@ def record(root: Path) -> str:
     return hash_
 
 
+def unseal(root: Path) -> None:
+    """Take the lists of hashes away before new weights are written: they would speak of the old ones."""
+    for place in (root / SUMS, root / "models" / SUMS):
+        place.unlink(missing_ok=True)
+
+
+def seal(root: Path, *, known: bool) -> None:
+    """Write the lists of hashes of a bundle that was just trained here, and remember it.
+
+    Args:
+        root: the trained bundle.
+        known: it was made from a bundle that is recorded, so it is to run in full mode too.
+    """
+    write_sums(root)
+    if known and not recorded_as(digest(root)):
+        record(root)
+
+
 def _users() -> Path:
     base = os.environ.get("MEDSEG_HOME") or os.path.join(os.path.expanduser("~"), ".config", "medseg")
     return Path(base) / "recorded.json"
@@ -108,3 +139,14 @@ def _read(place: Path) -> dict[str, str]:
     if not isinstance(known, dict):
         raise BundleError(f"{place} is no JSON object", "hashes of bundles", "delete it and record again")
     return {str(k): str(v) for k, v in known.items()}
+
+
+def main() -> None:
+    """`make record`: every bundle of this repository, and the demo's."""
+    package = Path(__file__).parents[1]
+    found = sorted(p.parents[1] for p in package.parent.glob("bundles/*/configs/metadata.json"))
+    record_shipped([*found, package / "cli" / "demo_bundle"], Path(__file__).with_name("recorded.json"))
+
+
+if __name__ == "__main__":
+    main()

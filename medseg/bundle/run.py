@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -40,6 +41,8 @@ def run_verb(
     place = (output or Path("eval")).resolve()
     overrides = {**mode.overrides(_ids(files), place), **overrides}
     quieten_monai()
+    if mode.full:
+        use_scripts(bundle.resolve())
     from monai.bundle import ConfigWorkflow
 
     logging_file = bundle / "configs" / "logging.conf"
@@ -63,10 +66,21 @@ def _ids(files: Sequence[Path]) -> list[str]:
     return list(read_config(list(files)))
 
 
+def use_scripts(bundle: Path) -> None:
+    """Let the bundle's own ``scripts`` be imported; MONAI does so only while it runs.
+
+    Python leaves no compiled code in the bundle, where a recorded hash would not cover it.
+    """
+    has_code = any(bundle.glob("*.py")) or any(bundle.glob("*/*.py"))
+    if has_code and str(bundle) not in sys.path:
+        sys.dont_write_bytecode = True
+        sys.path.insert(0, str(bundle))
+
+
 def quieten_monai() -> None:
     """Keep two notices of MONAI 1.6.1 to itself that no user can act on: a GPU codec and its log set-up."""
     logging.getLogger("monai.data.nvimgcodec_pydicom_plugin").setLevel(logging.ERROR)
-    logging.getLogger("monai.bundle.workflows").setLevel(logging.WARNING)
+    logging.getLogger("monai.bundle.workflows").setLevel(logging.ERROR)
     warnings.filterwarnings("ignore", message="NvImgCodecPydicomReader", category=UserWarning)
 
 

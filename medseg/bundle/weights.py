@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import os
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -31,7 +33,10 @@ def read_sums(root: Path) -> dict[str, str]:
     Raises:
         BundleError: a line is not ``<64 hexadecimal digits>  <name>``, or a name leads out of ``models/``.
     """
-    place = root / "models" / SUMS
+    return _read_list(root / "models" / SUMS)
+
+
+def _read_list(place: Path) -> dict[str, str]:
     if not place.is_file():
         return {}
     sums: dict[str, str] = {}
@@ -57,7 +62,7 @@ def check_sums(root: Path, *, required: bool = False) -> int:
         required: a missing list is an error.
 
     Raises:
-        BundleError: a listed file is missing or has another hash, or a file that can be loaded is not listed.
+        BundleError: a listed file is missing or has another hash, or weights are not listed.
     """
     sums = read_sums(root)
     if not sums:
@@ -65,44 +70,83 @@ def check_sums(root: Path, *, required: bool = False) -> int:
             raise BundleError(
                 f"no {SUMS} in {root / 'models'}",
                 "the sha256 of every file there",
-                "say `medseg verify --sums`",
+                "say `medseg verify BUNDLE --sums` if the bundle is your own",
             )
         return 0
-    for name, hash_ in sums.items():
-        path = root / "models" / name
-        if not path.is_file():
-            raise BundleError(f"{path} is missing", f"it is listed in {SUMS}", "fetch the bundle again")
-        if (found := file_sha256(path)) != hash_:
-            raise BundleError(
-                f"{path} has sha256 {found}", f"{hash_} as in {SUMS}", "fetch the bundle again; do not use it"
-            )
+    for name in sums:
+        check_listed(root / "models" / name, root, sums)
     for path in sorted((root / "models").iterdir()):
-        if path.is_file() and path.name != SUMS and path.name not in sums and path.suffix in _LOADABLE:
-            raise BundleError(
-                f"{path} is not listed in {SUMS}", "every file of weights", "fetch the bundle again"
-            )
+        if path.is_file() and path.suffix.lower() in _WEIGHTS:
+            check_listed(path, root, sums)
     return len(sums)
 
 
-_LOADABLE = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".ts", ".onnx")
+def check_listed(path: Path, root: Path, sums: dict[str, str] | None = None) -> None:
+    """Return where a file of ``models/`` is the one that its list names, or where there is no list.
 
-
-def write_sums(root: Path) -> Path:
-    """``models/SHA256SUMS`` for every file of ``models/``, as `sha256sum` writes it.
-
-    Returns:
-        Its path.
+    Raises:
+        BundleError: it is missing, is not listed, or has another hash.
     """
-    folder = root / "models"
-    names = sorted(
-        p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.is_file() and p.name != SUMS
-    )
-    part = folder / f"{SUMS}.part"
-    part.write_text(
-        "".join(f"{file_sha256(folder / n)}  {n}\n" for n in names if n != part.name), encoding="utf-8"
-    )
-    part.replace(folder / SUMS)
-    return folder / SUMS
+    sums = read_sums(root) if sums is None else sums
+    folder = (root / "models").resolve()
+    if not sums or not path.resolve().is_relative_to(folder):
+        return
+    hash_ = sums.get(path.resolve().relative_to(folder).as_posix())
+    if not path.is_file():
+        raise BundleError(f"{path} is missing", f"it is listed in {SUMS}", "fetch the bundle again")
+    if hash_ is None:
+        raise BundleError(
+            f"{path} is not listed in {SUMS}",
+            "every file of weights",
+            "fetch the bundle again; if it is your own say `medseg verify BUNDLE --sums`",
+        )
+    if (found := file_sha256(path)) != hash_:
+        raise BundleError(
+            f"{path} has sha256 {found}",
+            f"{hash_} as in {SUMS}",
+            "fetch the bundle again; if the weights are your own say `medseg verify BUNDLE --sums`",
+        )
+
+
+_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors")
+
+
+def write_sums(root: Path) -> None:
+    """``models/SHA256SUMS`` for every file of ``models/``, then ``SHA256SUMS`` for every file of the bundle.
+
+    Both as `sha256sum` writes them, and read by `sha256sum -c` in their own folder.
+    """
+    if (root / "models").is_dir():
+        _write_list(root / "models", (p for p in (root / "models").rglob("*") if p.is_file()))
+    _write_list(root, files_of(root))
+
+
+def _write_list(folder: Path, files: Iterable[Path]) -> None:
+    place = folder / SUMS
+    names = sorted(p.relative_to(folder).as_posix() for p in files if p != place)
+    part = folder / f".{SUMS}.part"
+    part.write_text("".join(f"{file_sha256(folder / n)}  {n}\n" for n in names), encoding="utf-8")
+    part.replace(place)
+
+
+_RESULTS = ("eval", "runs", "__pycache__", ".git")
+
+
+def files_of(root: Path) -> Iterator[Path]:
+    """Every file of a bundle but its list of hashes and what its runs have written."""
+    for folder, folders, names in os.walk(root, followlinks=False):
+        folders[:] = [f for f in folders if f not in _RESULTS]
+        yield from (Path(folder, n) for n in names if Path(folder, n) != root / SUMS)
+
+
+def changed_files(root: Path) -> list[str]:
+    """How the bundle differs from its list of every file, a line each; empty where it does not."""
+    listed = _read_list(root / SUMS)
+    there = {p.relative_to(root).as_posix(): p for p in files_of(root)}
+    found = [f"{name} is missing" for name in listed if name not in there]
+    found += [f"{name} is not listed" for name in there if name not in listed]
+    same = [name for name in there if name in listed]
+    return sorted([*found, *(f"{n} is changed" for n in same if file_sha256(there[n]) != listed[n])])
 
 
 def load_weights(path: Path, *, map_location: Any = "cpu") -> dict[str, torch.Tensor]:
@@ -112,9 +156,7 @@ def load_weights(path: Path, *, map_location: Any = "cpu") -> dict[str, torch.Te
         BundleError: it is missing, is TorchScript or an archive of another kind, would run code, or holds
             something else than tensors by name.
     """
-    if not path.is_file():
-        raise BundleError(f"no weights at {path}", "a state dict", "train the bundle or fetch its weights")
-    state = _read(path, map_location)
+    state = read_weights(path, map_location)
     import torch
 
     if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -129,11 +171,18 @@ def load_weights(path: Path, *, map_location: Any = "cpu") -> dict[str, torch.Te
     return state
 
 
-def _read(path: Path, map_location: Any) -> Any:
+def read_weights(path: Path, map_location: Any = "cpu") -> Any:
+    """What a file of weights holds, whatever it is; no code in it runs.
+
+    Raises:
+        BundleError: it is missing, damaged, TorchScript, or would run code.
+    """
     import pickle
 
     import torch
 
+    if not path.is_file():
+        raise BundleError(f"no weights at {path}", "a state dict", "train the bundle or fetch its weights")
     if path.suffix == ".safetensors":
         from safetensors import SafetensorError
         from safetensors.torch import load_file

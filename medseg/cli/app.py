@@ -20,6 +20,7 @@ from medseg.cli.predict import predict
 from medseg.cli.report import report
 from medseg.cli.show_config import show_config
 from medseg.cli.train import train
+from medseg.cli.verify import verify
 from medseg.errors import MedsegError
 
 # Newer Typers carry a click of their own: the class is found where this one has it.
@@ -53,6 +54,7 @@ app.command()(predict)
 app.command()(report)
 app.command(context_settings=SETTINGS)(show_config)
 app.command(context_settings=SETTINGS)(train)
+app.command()(verify)
 app.command("verify-export")(verify_export)
 
 

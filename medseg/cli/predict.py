@@ -78,7 +78,13 @@ def predict(
     mode = next((m for m in modes if not m.full), modes[0])
     with mode.kept_in(output):
         predictor = load_ensemble(
-            bundles, device=device, engine=engine.value, trust=trust, max_ram=limit, runtime=runtime.value
+            bundles,
+            device=device,
+            engine=engine.value,
+            trust=trust,
+            max_ram=limit,
+            runtime=runtime.value,
+            output=output.resolve(),
         )
         predictor.tell = lambda text: sys.stderr.write(f"medseg: {text}\n")
         if predictor.why_stock:

@@ -34,6 +34,7 @@ def train(
     Any id of the bundle's train config may be overridden: --max_epochs 1 --learning_rate 0.001.
     """
     from medseg.bundle.copying import copy_bundle
+    from medseg.bundle.recorded import seal, unseal
     from medseg.bundle.restricted import check
     from medseg.bundle.run import check_overrides_of, run_verb
     from medseg.bundle.verbs import config_files
@@ -41,7 +42,7 @@ def train(
 
     overrides = parse_overrides(context.args)
     check_overrides_of(bundle, "training", overrides)
-    check(bundle, trust=trust, files=config_files(bundle, "training"))
+    mode = check(bundle, trust=trust, files=config_files(bundle, "training"))
     if not data.is_dir():
         raise DataError(f"no folder {data}", "the folder of the data set", "give it with --data DIR")
     overrides["dataset_dir"] = str(data.resolve())
@@ -64,5 +65,7 @@ def train(
         "output_dir": str((target / "eval").resolve()),
         "ckpt_dir": str((target / "models").resolve()),
     }
+    unseal(target)
     run_verb(bundle, "training", {**places, **overrides}, trust=trust, output=target)
+    seal(target, known=mode.full and not trust)
     typer.echo(f"trained bundle in {target}; next: medseg predict {target} -i SCANS -o FOLDER")

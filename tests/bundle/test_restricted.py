@@ -337,7 +337,12 @@ def _long_chain(bundle: Path, canary: Path) -> None:
 
 
 def _large_file(bundle: Path, canary: Path) -> None:
-    entry = {"path": f"../../{canary.name}", "url": "https://example.org/x", "hash_val": "0", "hash_type": "md5"}
+    entry = {
+        "path": f"../../{canary.name}",
+        "url": "https://example.org/x",
+        "hash_val": "0",
+        "hash_type": "md5",
+    }
     (bundle / "large_files.yml").write_text(json.dumps({"large_files": [entry]}))
 
 

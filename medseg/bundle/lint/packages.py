@@ -100,7 +100,7 @@ def bare_names() -> dict[str, str]:
 
 
 def modules_of(name: str) -> tuple[str, ...]:
-    """Every module of MONAI that defines a bare name; which of them MONAI takes depends on what is imported."""
+    """Every module of MONAI that defines a bare name; MONAI takes the one imported first."""
     return tuple(dict.fromkeys(_defining().get(name, ())))
 
 

@@ -110,7 +110,8 @@ def reasons_against(root: Path, files: Sequence[Path] | None = None) -> Iterator
     for path, source in bundle.sources.items():
         for key, line in source.duplicates:
             yield Finding(source.root.file, line, normal(key), "duplicate-key", f"{key} is set twice")
-        yield from _raw("", source.root) if run is None or path.resolve() in run else _hazards("", source.root)
+        is_run = run is None or path.resolve() in run
+        yield from (_raw if is_run else _hazards)("", source.root)
     yield from _metadata("", bundle.meta)
     for config in configs:
         yield from config.findings

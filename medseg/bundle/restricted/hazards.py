@@ -88,9 +88,9 @@ def hazard(value: object, *, is_target: bool) -> str:
 def _in(tree: ast.AST) -> Iterator[str]:
     for node in ast.walk(tree):
         if isinstance(node, (ast.Import, ast.ImportFrom)):
-            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else [a.name for a in node.names]
-            yield from (f"it imports {m}" for m in modules if m.split(".")[0] in _MODULES)
             names = [a.name for a in node.names]
+            modules = [node.module or ""] if isinstance(node, ast.ImportFrom) else names
+            yield from (f"it imports {m}" for m in modules if m.split(".")[0] in _MODULES)
             yield from (f"it imports {n}" for n in names if n in _NAMES)
         elif isinstance(node, (ast.Attribute, ast.Name)):
             name = node.attr if isinstance(node, ast.Attribute) else node.id

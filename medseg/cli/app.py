@@ -11,6 +11,7 @@ from medseg import __version__
 from medseg.cli import data
 from medseg.cli.compare import compare
 from medseg.cli.demo import demo
+from medseg.cli.doctor import doctor
 from medseg.cli.evaluate import evaluate
 from medseg.cli.export import export, verify_export
 from medseg.cli.lint import lint
@@ -46,6 +47,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 
 app.command()(compare)
 app.command()(demo)
+app.command()(doctor)
 app.command()(evaluate)
 app.command()(export)
 app.command()(lint)

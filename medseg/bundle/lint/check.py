@@ -7,9 +7,16 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from medseg.bundle.lint.agreement import check_agreement, check_metrics
 from medseg.bundle.lint.config import SUFFIXES, Config, normal
 from medseg.bundle.lint.expressions import why_not
-from medseg.bundle.lint.files import check_large_files, check_layout, check_logging, config_file
+from medseg.bundle.lint.files import (
+    check_large_files,
+    check_layout,
+    check_logging,
+    check_weights,
+    config_file,
+)
 from medseg.bundle.lint.finding import Finding, in_order
 from medseg.bundle.lint.metadata import Metadata
 from medseg.bundle.lint.packages import Packages
@@ -105,6 +112,7 @@ class Bundle:
         yield from check_layout(self.root)
         yield from check_logging(self.root)
         yield from check_large_files(self.root)
+        yield from check_weights(self.root)
         if self.meta.line == 0 and not any(f.file.endswith("metadata.json") for f in self.unreadable):
             yield Finding("configs/metadata.json", 0, "", "missing-file", "configs/metadata.json is missing")
         for source in [*self.sources.values()]:
@@ -123,6 +131,10 @@ class Bundle:
             return
         for config in usable:
             yield from self._config(config)
+        named = {c.name: c for c in usable}
+        if "inference" in named and "train" in named:
+            ours = any(map(_names_medseg, usable))
+            yield from check_agreement(named["inference"], named["train"], is_ours=ours)
         if self.meta.line:
             yield from Metadata(self.meta, [c for c in usable if c.name in ("inference", "train")]).check()
 
@@ -140,6 +152,7 @@ class Bundle:
         if config.name in ("inference", "train"):
             yield from check_required(config, INFERENCE if config.name == "inference" else TRAIN)
         yield from check_unused(config)
+        yield from check_metrics(config)
 
 
 def _names_medseg(config: Config) -> bool:

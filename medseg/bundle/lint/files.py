@@ -10,6 +10,7 @@ from pathlib import Path
 
 from medseg.bundle.lint.finding import Finding
 from medseg.bundle.lint.source import SourceError, read_source
+from medseg.bundle.pickles import pickle_faults
 
 _HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.NullHandler")
 _FORMATTERS = ("", "logging.Formatter")
@@ -43,6 +44,14 @@ def config_file(root: Path, stem: str) -> Path | None:
     """``configs/STEM.json``, ``.yaml`` or ``.yml``, or None."""
     names = (root / "configs" / f"{stem}{suffix}" for suffix in (".json", ".yaml", ".yml"))
     return next((p for p in names if p.is_file()), None)
+
+
+def check_weights(root: Path) -> Iterator[Finding]:
+    """Files of weights that are something else: a pickle that would run code, TorchScript, an LFS pointer."""
+    for path in sorted((root / "models").glob("*")):
+        if path.suffix.lower() in (".pt", ".pth", ".ckpt") and path.is_file():
+            for why in pickle_faults(path):
+                yield Finding(f"models/{path.name}", 0, "", "weights", why)
 
 
 def check_large_files(root: Path) -> Iterator[Finding]:

@@ -48,6 +48,7 @@ class Metadata:
         """Everything that is wrong with it."""
         yield from self._schema()
         yield from self._versions()
+        yield from self._packages()
         yield from self._changelog()
         yield from self._channels()
 
@@ -95,6 +96,22 @@ class Metadata:
         if _numbers(node.value)[:digits] > _numbers(installed)[:digits]:
             message = f"{key} is {node.value}, newer than the installed {installed}"
             yield self.fault(node, key, "version", message)
+
+    def _packages(self) -> Iterator[Finding]:
+        """Packages that the bundle needs and that are not here, or are older here."""
+        listed = self.meta.value.get("required_packages_version")
+        for name, node in listed.children() if listed is not None else ():
+            try:
+                installed = importlib.metadata.version(name)
+            except importlib.metadata.PackageNotFoundError:
+                message, near = f"{name} is not installed", ""
+            else:
+                wanted = str(node.value)
+                if not _VERSION.fullmatch(wanted) or _numbers(wanted)[:2] <= _numbers(installed)[:2]:
+                    continue
+                message, near = f"{name} is {wanted}, newer than the installed {installed}", installed
+            item_id = f"required_packages_version::{name}"
+            yield self.fault(node, item_id, "package", message, near, "warning")
 
     def _changelog(self) -> Iterator[Finding]:
         version, log = self.meta.value.get("version"), self.meta.value.get("changelog")

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from medseg.bundle.lint.config import SEP, Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.references import used_ids
+from medseg.bundle.lint.source import Node
 
 # monai 1.6.1, monai/bundle/properties.py; "run" is what `python -m monai.bundle run` runs.
 INFERENCE = ("bundle_root", "device", "dataset_dir", "dataset", "evaluator", "network_def", "inferer", "run")
@@ -80,6 +81,15 @@ def check_unused(config: Config) -> Iterator[Finding]:
         near = nearest(key, [k for k in WELL_KNOWN if k not in config.root.value])
         if near and abs(len(near) - len(key)) <= 2 and _letters_apart(near, key) <= 2:
             yield Finding(node.file, node.line, key, "unknown-id", f"nothing uses {key}", near)
+        elif _is_setting(node) and len(config.files) == 1:
+            near = nearest(key, [k for k, _ in config.root.children() if k != key and k in used])
+            message = f"nothing uses {key}"
+            yield Finding(node.file, node.line, key, "unused-id", message, near, "warning")
+
+
+def _is_setting(node: Node) -> bool:
+    """True for a plain value: a misspelt setting looks so. What is built or evaluated may be a run id."""
+    return isinstance(node.value, (int, float, str)) and not str(node.value).startswith(("$", "%"))
 
 
 def _letters_apart(a: str, b: str) -> int:

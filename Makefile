@@ -5,7 +5,7 @@ BIN    := $(VENV)/bin
 # Two test workers on a small machine; more cores are used where there are any.
 WORKERS ?= 2
 
-.PHONY: help setup demo check test test-all format
+.PHONY: help setup demo check test test-all format record
 help:           ## show this list
 	@grep -E '^[a-z-]+: .*##|^[a-z-]+:  *##' $(MAKEFILE_LIST) | sed 's/:.*##/ -/'
 
@@ -30,6 +30,9 @@ test: check     ## every check and every test
 
 test-all: check ## the same with the whole grid of networks
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) --dist worksteal
+
+record: setup   ## after a change to a bundle: its hashes, and the list of what opens in full mode
+	$(BIN)/python -m medseg.bundle.recorded
 
 format: setup   ## put the code in order
 	$(BIN)/ruff check --fix .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -133,10 +134,11 @@ _RESULTS = ("eval", "runs", "__pycache__", ".git")
 
 
 def files_of(root: Path) -> Iterator[Path]:
-    """Every file of a bundle but its list of hashes and what its runs have written."""
+    """Every ordinary file of a bundle but its list of hashes and what its runs have written."""
     for folder, folders, names in os.walk(root, followlinks=False):
         folders[:] = [f for f in folders if f not in _RESULTS]
-        yield from (Path(folder, n) for n in names if Path(folder, n) != root / SUMS)
+        paths = (Path(folder, n) for n in names)
+        yield from (p for p in paths if p != root / SUMS and stat.S_ISREG(p.lstat().st_mode))
 
 
 def changed_files(root: Path) -> list[str]:

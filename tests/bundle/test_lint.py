@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -300,6 +301,89 @@ def test_five_faults_are_five_findings_in_under_a_second_without_torch_or_monai(
     assert json.loads(done.stdout)["errors"] == 5
     status, loaded, seconds = done.stderr.split()
     assert (status, loaded, float(seconds) < 1.0) == ("2", "[]", True)
+
+
+def test_ten_thousand_ids_and_dangling_references_take_seconds_and_not_hours(bundle: Path) -> None:
+    many = {f"id{n}": f"@missing{n}" for n in range(10_000)}
+    toy.edit(bundle / "configs" / "inference.json", lambda config: config.update(many))
+    start = time.process_time()
+    found = [f for f in lint(bundle) if f.code == "dangling-reference"]
+    assert (len(found), time.process_time() - start < 20) == (10_000, True)
+
+
+def test_pipes_and_huge_files_do_not_keep_lint_waiting(bundle: Path) -> None:
+    (bundle / "configs" / "logging.conf").unlink()
+    os.mkfifo(bundle / "configs" / "logging.conf")
+    (bundle / "LICENSE").unlink()
+    os.mkfifo(bundle / "LICENSE")
+    with (bundle / "configs" / "other.json").open("wb") as file:
+        file.truncate(1 << 32)
+    assert {f.code for f in lint(bundle)} == {"logging-conf", "missing-file", "unreadable"}
+
+
+def test_train_and_inference_with_other_networks_are_an_error(bundle: Path) -> None:
+    toy.edit(bundle / "configs" / "train.json", _set("network_def/channels", [4, 16]))
+    found = only(lint(bundle))
+    assert (found.code, found.id) == ("train-differs", "network_def::channels::1")
+
+
+def test_values_that_are_equal_after_references_do_not_differ(bundle: Path) -> None:
+    toy.edit(bundle / "configs" / "train.json", _set("network_def/out_channels", "@n_classes"))
+    toy.edit(bundle / "configs" / "train.json", _set("n_classes", 2))
+    assert lint(bundle) == []
+
+
+def test_a_metric_that_nobody_computes_is_a_warning_with_the_nearest(bundle: Path) -> None:
+    toy.edit(bundle / "configs" / "evaluate.json", _set("validate#handlers/1/metrics", ["val_dice"]))
+    found = only(lint(bundle))
+    assert (found.code, found.nearest, found.severity) == ("unknown-metric", "val_mean_dice", "warning")
+
+
+def test_a_setting_that_nothing_uses_is_a_warning(bundle: Path) -> None:
+    toy.edit(bundle / "configs" / "train.json", _set("learning_rate", 0.1))
+    assert [(f.code, f.id, f.severity) for f in lint(bundle)] == [("unused-id", "learning_rate", "warning")]
+
+
+@pytest.mark.parametrize(("package", "wanted"), [("no-such-package", "1.0"), ("nibabel", "99.1")])
+def test_a_package_that_is_missing_or_older_is_a_warning(bundle: Path, package: str, wanted: str) -> None:
+    change = _set(f"required_packages_version/{package}", wanted)
+    toy.edit(bundle / "configs" / "metadata.json", change)
+    found = only(lint(bundle))
+    assert (found.code, found.severity) == ("package", "warning")
+
+
+@pytest.mark.parametrize(
+    ("entry", "code"),
+    [
+        ("{path: models/x.pt, url: 'https://a.b/c', hash_val: d}", ""),
+        ("{path: models/x.pt, url: 'https://a.b/c'}", "large-files"),
+        ("{path: ../x.pt, url: 'https://a.b/c', hash_val: d}", "large-files"),
+        ("{path: models/x.pt, url: 'file:///etc/passwd', hash_val: d}", "large-files"),
+        ("3", "large-files"),
+        ("!!python/object/apply:os.system [true]", "unreadable"),
+    ],
+)
+def test_downloads_that_a_bundle_asks_for_are_judged(bundle: Path, entry: str, code: str) -> None:
+    (bundle / "large_files.yml").write_text(f"large_files:\n- {entry}\n")
+    assert {f.code for f in lint(bundle)} == ({code} if code else set())
+
+
+def test_an_overlay_for_many_gpus_as_in_the_model_zoo_gives_findings_and_no_crash(bundle: Path) -> None:
+    overlay = {
+        "device": "$torch.device(f'cuda:{dist.get_rank()}')",
+        "network": {
+            "_target_": "torch.nn.parallel.DistributedDataParallel",
+            "module": "$@network_def.to(@device)",
+        },
+        "train#sampler": {"_target_": "DistributedSampler", "dataset": "@train#dataset", "shuffle": True},
+        "train#dataloader#sampler": "@train#sampler",
+        "train#trainer#train_handlers": "$@train#handlers[: -2 if dist.get_rank() > 0 else None]",
+        "initialize": ["$import torch.distributed as dist", "$dist.init_process_group(backend='nccl')"],
+        "finalize": ["$dist.destroy_process_group()"],
+    }
+    (bundle / "configs" / "multi_gpu_train.json").write_text(json.dumps(overlay))
+    found = lint(bundle)
+    assert {(f.file, f.code) for f in found} == {("configs/multi_gpu_train.json", "expression")}
 
 
 def test_a_folder_that_is_no_bundle_is_said_to_be_none(tmp_path: Path) -> None:

@@ -103,6 +103,7 @@ EXPRESSIONS = {
     "loader with a reader of its own": "$@loader('x', reader='subprocess.Popen')",
     "saver with a file of its own": "$@saver(@network_def, None, {!r})",
     "class handed on and called": "$@handed({!r})",
+    "function as a key": "$sorted(['x'], key=@loader)",
     "no code at all": "$(",
 }  # fmt: skip
 
@@ -223,6 +224,9 @@ def test_a_component_that_does_more_is_refused_and_is_not_built(
 
 
 PATCHES = {
+    "expression in the place of the metadata": {"_meta_": {"x": "$open('x', 'w')"}},
+    "patch of the metadata": {"_meta_#x": "$import antigravity"},
+    "merge into the metadata": {"+_meta_": {"x": {"_target_": "os.system"}}},
     "patched target": {"network_def#_target_": "os.system"},
     "patched target with colons": {"network_def::_target_": "os.system"},
     "merged target": {"+network_def": {"_target_": "os.system"}},

@@ -22,7 +22,7 @@ from medseg.bundle.lint.metadata import Metadata
 from medseg.bundle.lint.packages import Packages
 from medseg.bundle.lint.references import check_references, dangling
 from medseg.bundle.lint.required import INFERENCE, TRAIN, check_required, check_unused
-from medseg.bundle.lint.source import Node, Source, SourceError, read_source
+from medseg.bundle.lint.source import MAX_BYTES, Node, Source, SourceError, read_source
 from medseg.bundle.lint.targets import check_targets
 from medseg.errors import BundleError
 
@@ -72,7 +72,12 @@ class Bundle:
             return
         try:
             known = path.name == "metadata.json" or path.stem in ("train", "inference", "evaluate")
-            if known or _LOOKS_LIKE_CONFIG.search(path.read_text(encoding="utf-8", errors="replace")):
+            is_large = path.stat().st_size > MAX_BYTES  # which read_source says
+            if (
+                known
+                or is_large
+                or _LOOKS_LIKE_CONFIG.search(path.read_text(encoding="utf-8", errors="replace"))
+            ):
                 self.sources[path] = read_source(path, name)
         except (SourceError, OSError) as error:
             line = getattr(error, "line", 0)

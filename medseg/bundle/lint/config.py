@@ -74,6 +74,10 @@ class Config:
 
     def _merge(self, key: str, node: Node) -> None:
         extend, key = key.startswith("+"), normal(key.removeprefix("+"))
+        if key.split(SEP)[0] == "_meta_":
+            # MONAI keeps metadata.json there, and evaluates what stands in it.
+            self.fault(node, key, "unknown-id", "_meta_ is metadata.json's place; a config may not set it")
+            return
         parent_id, _, last = key.rpartition(SEP)
         parent = self.get(parent_id)
         if parent is None or not isinstance(parent.value, (dict, list)):
@@ -87,7 +91,11 @@ class Config:
         if isinstance(parent.value, list) and not (last.isdigit() and int(last) < len(parent.value)):
             self.fault(node, key, "unknown-id", f"the list has {len(parent.value)} items and no item {last}")
             return
-        self.root = _with(self.root, key.split(SEP), Node(value, node.line, node.file))
+        new = Node(value, node.line, node.file)
+        if SEP in key:
+            self.root = _with(self.root, key.split(SEP), new)
+        else:
+            self.root.value[key] = new  # a copy for each of many keys would take long
 
     def _ids_beside(self, item_id: str) -> list[str]:
         found: list[str] = []

@@ -210,6 +210,8 @@ class _Checker:
         func, full = node.func, dotted(node.func)
         if any(k.arg is None for k in node.keywords) or any(isinstance(a, ast.Starred) for a in node.args):
             raise _RefusedError("unpacked arguments")
+        if any(k.arg == "key" for k in node.keywords):
+            raise _RefusedError("a function that is called by another (key=)")
         if full == "setattr" and _is_cudnn_flag(node):
             return
         if isinstance(func, ast.Attribute) and not self.is_module(full):

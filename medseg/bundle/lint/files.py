@@ -16,6 +16,7 @@ _HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.N
 _FORMATTERS = ("", "logging.Formatter")
 _KEYS = frozenset(["keys", "level", "handlers", "formatter", "class", "args", "kwargs", "format", "datefmt"])
 _KEYS |= {"style", "validate", "propagate", "qualname", "defaults"}
+_LARGEST = 1 << 20
 _STREAMS = re.compile(r"\(\s*(sys\.(stdout|stderr)\s*,?\s*)?\)")
 
 
@@ -29,7 +30,7 @@ def check_layout(root: Path) -> Iterator[Finding]:
         path = root / name
         if not path.is_file() and not (name.startswith("docs") and (root / Path(name).name).is_file()):
             yield Finding(name, 0, "", "missing-file", f"{name} is missing: {why}")
-        elif path.is_file() and not path.read_bytes().strip():
+        elif path.is_file() and not _start(path).strip():
             yield Finding(name, 0, "", "empty-file", f"{name} is empty: {why}")
     for stem in ("inference", "train"):
         if config_file(root, stem) is None:
@@ -38,6 +39,11 @@ def check_layout(root: Path) -> Iterator[Finding]:
             )
     if not (root / "models" / "model.pt").is_file():
         yield from _no_weights(root)
+
+
+def _start(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return file.read(_LARGEST)
 
 
 def config_file(root: Path, stem: str) -> Path | None:
@@ -89,9 +95,7 @@ def _large_file(entry: dict[str, object]) -> Iterator[tuple[str, str]]:
 
 def _no_weights(root: Path) -> Iterator[Finding]:
     for name in ("large_files.yml", "large_files.yaml", "large_files.json"):
-        if (root / name).is_file() and "models/model.pt" in (root / name).read_text(
-            encoding="utf-8", errors="replace"
-        ):
+        if (root / name).is_file() and b"models/model.pt" in _start(root / name):
             message = f"models/model.pt is named in {name} but not downloaded"
             yield Finding("models/model.pt", 0, "", "missing-file", message, severity="warning")
             return
@@ -105,6 +109,9 @@ def check_logging(root: Path) -> Iterator[Finding]:
     """
     for path in sorted((root / "configs").glob("*.conf")):
         name = str(path.relative_to(root))
+        if not path.is_file() or path.stat().st_size > _LARGEST:
+            yield Finding(name, 0, "", "logging-conf", "it is no ordinary file of ordinary size")
+            continue
         text = path.read_text(encoding="utf-8", errors="replace")
         parser = configparser.RawConfigParser(strict=True)
         try:

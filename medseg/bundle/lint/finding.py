@@ -45,14 +45,20 @@ class Finding:
         return f"{place}:{where} {self.severity} {self.code}: {self.message}{hint}"
 
 
+_MANY = 5000
+
+
 def nearest(name: str, names: Iterable[str]) -> str:
     """The name most like `name`, upper and lower case alike, or an empty string where none is like it.
 
     >>> nearest("epohcs", ["max_epochs", "epochs", "device"])
     'epochs'
     """
+    names = set(names)
+    if len(names) > _MANY:
+        return ""  # a config of that size was made to keep us busy
     known: dict[str, str] = {}
-    for n in sorted(set(names), key=lambda n: (_same_case(n, name), n)):
+    for n in sorted(names, key=lambda n: (_same_case(n, name), n)):
         known[n.lower()] = n
     close = difflib.get_close_matches(name.lower(), known, n=1, cutoff=0.6)
     if close:

@@ -8,20 +8,20 @@ from medseg.bundle.lint.config import SEP, Config, normal, references
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.source import MAX_NODES, Node
 
+_LOOKED_UP = 100
+"""For how many dangling references the nearest name is looked for, which takes time."""
+
 
 def check_references(config: Config) -> Iterator[Finding]:
     """Dangling and circular references, and ids whose references unfold to more than 100,000 values."""
+    n_found = 0
     for item_id, node in config.walk():
         for name in references(node.value):
             if name not in config.items:
-                yield Finding(
-                    node.file,
-                    node.line,
-                    item_id,
-                    "dangling-reference",
-                    f"@{name} names nothing",
-                    _near(name, config),
-                )
+                n_found += 1
+                near = _near(name, config) if n_found <= _LOOKED_UP else ""
+                message = f"@{name} names nothing"
+                yield Finding(node.file, node.line, item_id, "dangling-reference", message, near)
     yield from _Unfolded(config).findings()
 
 

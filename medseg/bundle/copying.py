@@ -13,6 +13,8 @@ import yaml
 from medseg.bundle.verbs import read_config, with_overrides
 from medseg.errors import OutputError
 
+OVERRIDES = "overrides.json"
+"""The file of a trained bundle's ``configs`` with the settings of its run."""
 LEFT_BEHIND = shutil.ignore_patterns("models", "eval", "runs", "__pycache__", "*.pyc", "SHA256SUMS")
 RUN_ONLY = {"dataset_dir", "manifest", "output_dir", "ckpt_dir", "max_epochs", "val_interval"}
 """Overrides that say how this run was made and mean nothing to the bundle's other verbs."""
@@ -36,9 +38,7 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=LEFT_BEHIND)
     (target / "models").mkdir(parents=True, exist_ok=True)
     kept = {key: value for key, value in overrides.items() if key not in RUN_ONLY}
-    (target / "configs" / "overrides.json").write_text(
-        json.dumps(dict(overrides), indent=2, default=str) + "\n"
-    )
+    (target / "configs" / OVERRIDES).write_text(json.dumps(dict(overrides), indent=2, default=str) + "\n")
     for stem in ("train", "evaluate", "inference"):
         path = target / "configs" / f"{stem}.yaml"
         if path.is_file():

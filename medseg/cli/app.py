@@ -10,6 +10,7 @@ import typer
 from medseg import __version__
 from medseg.cli import data
 from medseg.cli.compare import compare
+from medseg.cli.cross_validate import cross_validate
 from medseg.cli.demo import demo
 from medseg.cli.doctor import doctor
 from medseg.cli.evaluate import evaluate
@@ -46,6 +47,7 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
 
 
 app.command()(compare)
+app.command("cross-validate", context_settings=SETTINGS)(cross_validate)
 app.command()(demo)
 app.command()(doctor)
 app.command()(evaluate)

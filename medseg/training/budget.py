@@ -14,6 +14,8 @@ from medseg.training.processes import agreed
 
 _UNITS = {"s": 1.0, "m": 60.0, "h": 3600.0}
 WITHOUT_END = 10**9
+OVERRUN = 1.15
+"""What is set aside for the last validation, as a multiple of the one before: machines are shared."""
 
 
 def seconds(duration: str | float) -> float:
@@ -64,14 +66,15 @@ class Budget:
     Args:
         budget: a duration (see `seconds`), or None.
         began: when the budget's clock started, as ``time.time()`` gives it; None: when this is made.
-        aside_s: seconds kept for what comes after the last validation.
+        aside_s: seconds kept for what comes after the last validation; a hundredth of the budget if None.
     """
 
     def __init__(
-        self, budget: str | float | None = None, began: float | None = None, aside_s: float = 1.0
+        self, budget: str | float | None = None, began: float | None = None, aside_s: float | None = None
     ) -> None:
         self.total_s = None if budget is None else seconds(budget)
-        self.began, self.aside_s = time.time() if began is None else began, aside_s
+        self.began = time.time() if began is None else began
+        self.aside_s = 0.01 * (self.total_s or 0.0) if aside_s is None else aside_s
         self._before_s = self._step_s = 0.0
         self._step_began = time.time()
 
@@ -98,9 +101,10 @@ class Budget:
         return self._before_s + time.time() - self.began
 
     def left_s(self, engine: Engine) -> float:
-        """Seconds left for steps: what isn't used, less the last validation."""
+        """Seconds left for steps: what isn't used, less the last validation, with a margin."""
         assert self.total_s is not None
-        return self.total_s - self.aside_s - getattr(engine.state, "validation_s", 0.0) - self.used_s()
+        validation_s = OVERRUN * getattr(engine.state, "validation_s", 0.0)
+        return self.total_s - self.aside_s - validation_s - self.used_s()
 
     def _start(self, engine: Engine) -> None:
         if not getattr(engine.state, "ended", ""):
@@ -122,6 +126,13 @@ class Budget:
             if engine.state.iteration % engine.state.epoch_length:
                 engine.terminate_epoch()
 
-    def pause(self, spent_s: float) -> None:
-        """Leave out of the next step's time what a validation within it took."""
+    def has_room_for(self, engine: Engine, spent_s: float) -> bool:
+        """True where, after `spent_s` more seconds, a step and the last validation still fit."""
+        return agreed(self.left_s(engine) - spent_s) >= agreed(self._step_s)
+
+    def validated(self, engine: Engine, spent_s: float) -> None:
+        """Take note of a validation: no part of a step, and the last one where no step fits any more."""
         self._step_began += spent_s
+        if not getattr(engine.state, "ended", "") and not self.has_room_for(engine, 0.0):
+            engine.state.progress = 1.0
+            end_run(engine, "its budget is used")

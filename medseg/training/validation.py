@@ -121,14 +121,16 @@ class Validation(ValidationHandler):
         engine.state.validation_s = time.time() - began
         budget = getattr(engine.state, "budget", None)
         if isinstance(budget, Budget):
-            budget.pause(engine.state.validation_s)
+            budget.validated(engine, engine.state.validation_s)
 
     def _is_due(self, engine: Engine) -> bool:
         epoch, last = engine.state.epoch, engine.state.max_epochs
         if not self.n_times:
             return bool(epoch % self.interval == 0 or epoch >= last)
         n_reached = int(progress_of(engine) * self.n_times)
-        is_due = n_reached > self._n_done or epoch >= last
+        # Just before the last validation another one would only take the time of the last steps.
+        has_room = engine.state.budget.has_room_for(engine, engine.state.validation_s)
+        is_due = (n_reached > self._n_done and has_room) or epoch >= last
         self._n_done = max(n_reached, self._n_done)
         return is_due
 

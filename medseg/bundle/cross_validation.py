@@ -1,0 +1,155 @@
+"""Cross-validation: each fold predicted by a network that never saw it, and one report over all cases."""
+
+from __future__ import annotations
+
+import json
+import math
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from medseg.bundle.training import MANIFEST, Training, manifest_of, train_bundle
+from medseg.data.folds import folds_of, tell, with_folds
+from medseg.data.manifest import Manifest, read_manifest, write_manifest
+from medseg.errors import OutputError
+from medseg.evaluation import Evaluation, Inputs, evaluate
+from medseg.evaluation.page import write_report
+
+SETTINGS = "cross_validation.json"
+
+
+@dataclass(frozen=True)
+class CrossValidation:
+    """What a cross-validation found.
+
+    Attributes:
+        evaluation: over all cases, each predicted out of fold.
+        folds: fold to structure to mean Dice of the cases it held out.
+        failures: case to the reason why it has no prediction.
+    """
+
+    evaluation: Evaluation
+    folds: Mapping[int, Mapping[str, float]]
+    failures: Mapping[str, str]
+
+
+def cross_validate(
+    training: Training, *, seed: int = 0, resume: bool = False, overwrite: bool = False
+) -> CrossValidation:
+    """A training per fold, a prediction of every case by the network of its fold, and one report.
+
+    In ``training.target``: ``manifest.json`` with the folds, ``fold_K`` (a trained bundle each),
+    ``predictions`` and ``report``. Each case is predicted with the weights of its run's last step
+    (``last.pt``): those of the best score were chosen on the cases that the fold holds out, and would
+    flatter. With `resume` finished folds are kept, a killed one goes on.
+
+    Args:
+        training: what is trained; its budget is for each fold, its ``fold`` isn't looked at.
+        seed: of the order in which patients are dealt to folds.
+        resume: go on with a cross-validation that was stopped.
+        overwrite: replace an earlier one.
+
+    Raises:
+        OutputError: the target holds something and `overwrite` is off, or there is nothing to go on with.
+        ManifestError: a patient in two folds, a case without one, or fewer patients than folds.
+    """
+    root = training.target
+    state = _State.of(root, resume=resume, overwrite=overwrite)
+    if resume:
+        manifest = read_manifest(root / MANIFEST)
+    else:
+        manifest = with_folds(manifest_of(training), training.data, training.n_folds, seed)
+        write_manifest(manifest, root / MANIFEST, overwrite=overwrite)
+        state.write()
+    tell(manifest)
+    failures: dict[str, str] = {}
+    for number, fold in enumerate(folds_of(manifest), 1):
+        sys.stderr.write(f"fold {fold}  {number} of {len(folds_of(manifest))}\n")
+        of_fold = replace(
+            training, target=root / f"fold_{fold}", manifest=root / MANIFEST, fold=fold, n_folds=None
+        )
+        if fold not in state.trained:
+            began_it = (of_fold.target / "configs").is_dir()
+            train_bundle(of_fold, resume=resume and began_it, overwrite=overwrite)
+            state.trained.append(fold)
+            state.write()
+        failures |= _predict_held_out(of_fold, manifest, root / "predictions")
+    return _scored(training, manifest, failures)
+
+
+def _predict_held_out(training: Training, manifest: Manifest, folder: Path) -> dict[str, str]:
+    """Case to reason for those that the fold holds out and that couldn't be predicted."""
+    from medseg.bundle.predicting import inference_config, load_predictor
+    from medseg.bundle.restricted import check
+    from medseg.inference.cases import Case
+    from medseg.inference.cohort import predict_cases
+
+    target = training.target
+    cases = [
+        Case(c.case, tuple(training.data / path for path in c.image), folder / f"{c.case}.nii.gz")
+        for c in manifest.cases("training", training.fold, held_out=True)
+    ]
+    mode = check(target, trust=training.trust, files=[inference_config(target)])
+    with mode.kept_in(folder):
+        predictor = load_predictor(
+            target, trust=training.trust, ckpt_path=str((target / "models" / "last.pt").resolve())
+        )
+        outcomes = predict_cases(cases, lambda case: predictor.predict(case, overwrite=True), overwrite=True)
+        return {o.case.name: o.reason for o in outcomes if o.status == "failed"}
+
+
+def _scored(training: Training, manifest: Manifest, failures: Mapping[str, str]) -> CrossValidation:
+    root = training.target
+    inputs = Inputs(root / "predictions", manifest=root / MANIFEST, data=training.data, split="training")
+    evaluation = evaluate(inputs, root / "report", overwrite=True)
+    write_report(root / "report", title=f"{manifest.name}: cross-validation, out of fold")
+    fold_of = {c.case: c.fold for c in manifest.items}
+    folds = {
+        fold: _mean_dice(evaluation, {case for case, its in fold_of.items() if its == fold})
+        for fold in folds_of(manifest)
+    }
+    (root / "report" / "folds.json").write_text(json.dumps(folds, indent=1) + "\n", encoding="utf-8")
+    return CrossValidation(evaluation, folds, failures)
+
+
+def _mean_dice(evaluation: Evaluation, cases: set[str]) -> dict[str, float]:
+    """Structure to the mean Dice over these cases, without those where it is undefined."""
+    found: dict[str, list[float]] = {s.name: [] for s in evaluation.protocol.structures}
+    for result in evaluation.results:
+        if result.reference.case in cases and result.score is not None:
+            for structure in result.score.structures:
+                value = structure.metrics["dice"]
+                if math.isfinite(value):
+                    found[structure.name].append(value)
+    return {name: sum(values) / len(values) if values else math.nan for name, values in found.items()}
+
+
+@dataclass
+class _State:
+    """Which folds are trained, on disk, so that a night that was cut short is not lost."""
+
+    path: Path
+    trained: list[int]
+
+    @classmethod
+    def of(cls, root: Path, *, resume: bool, overwrite: bool) -> _State:
+        path = root / SETTINGS
+        if resume:
+            if not path.is_file():
+                raise OutputError(
+                    f"no cross-validation in {root}", f"a folder with {SETTINGS}", "leave out --resume"
+                )
+            return cls(path, list(json.loads(path.read_text(encoding="utf-8"))["trained"]))
+        if root.exists() and any(root.iterdir()) and not overwrite:
+            raise OutputError(
+                f"{root} is not empty", "a new folder", "choose another with -o, or say --overwrite"
+            )
+        return cls(path, [])
+
+    def write(self) -> None:
+        from medseg.training.checkpoints import write_text
+
+        content: dict[str, Any] = {"trained": self.trained}
+        write_text(self.path, json.dumps(content, indent=1) + "\n")

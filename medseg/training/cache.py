@@ -8,6 +8,7 @@ import os
 import shutil
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -18,6 +19,9 @@ from medseg.training.fingerprint import file_fingerprint, fingerprint
 from medseg.training.packing import pack, unpack
 
 Case = dict[str, Any]
+PARTIAL = ".part-"
+STALE_S = 3600.0
+"""An unfinished entry that is older than this belongs to no living process."""
 
 
 class CaseCache:
@@ -87,12 +91,17 @@ class CaseCache:
     def _store(self, entry: Path, case: Case) -> None:
         assert self.folder is not None
         self.folder.mkdir(parents=True, exist_ok=True)
-        partial = Path(tempfile.mkdtemp(prefix=".part-", dir=self.folder))
+        partial = Path(tempfile.mkdtemp(prefix=PARTIAL, dir=self.folder))
         try:
             if not self._make_room(_size(case)):
                 self._tell_full()
                 return
             pack(case, partial)
+            # With what describes it, an entry is larger than its voxels.
+            if not self._make_room(_bytes_in(partial)):
+                self._tell_full()
+                return
+            shutil.rmtree(entry, ignore_errors=True)  # a damaged one
             with contextlib.suppress(OSError):  # another process was faster: its entry is the same
                 partial.rename(entry)
         finally:
@@ -101,11 +110,16 @@ class CaseCache:
     def _make_room(self, n_bytes: int) -> bool:
         assert self.folder is not None
         ours = set(self._keys.values())
-        entries = [e for e in self.folder.iterdir() if (e / "case.json").is_file()]
-        sizes = {e: sum(f.stat().st_size for f in e.iterdir()) for e in entries}
+        entries = []
+        for entry in list(self.folder.iterdir()):
+            if not entry.name.startswith(PARTIAL):
+                entries.append(entry)
+            elif time.time() - entry.stat().st_mtime > STALE_S:  # its process was killed
+                shutil.rmtree(entry, ignore_errors=True)
+        sizes = {e: _bytes_in(e) for e in entries}
         total = sum(sizes.values()) + n_bytes
         others = (e for e in entries if e.name not in ours)
-        for entry in sorted(others, key=lambda e: (e / "case.json").stat().st_mtime):
+        for entry in sorted(others, key=_used):
             if total <= self.limit_bytes:
                 break
             shutil.rmtree(entry, ignore_errors=True)
@@ -119,6 +133,16 @@ class CaseCache:
                 f"training  the cache is full at {self.limit_bytes / 1e9:g} GB: the other cases are prepared "
                 "anew at each visit; raise cache_gb or give cache_dir\n"
             )
+
+
+def _used(entry: Path) -> float:
+    """When an entry was last used; a damaged one never was."""
+    case = entry / "case.json"
+    return case.stat().st_mtime if case.is_file() else 0.0
+
+
+def _bytes_in(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.iterdir())
 
 
 def _size(case: Mapping[str, Any]) -> int:

@@ -31,6 +31,7 @@ class Progress:
         self.evaluator, self.every = evaluator, every
         self.console = Console(stderr=True) if console is None else console
         self.score = float("nan")
+        self._told_grid = False
         self._losses: deque[float] = deque(maxlen=50)
         self._bar: Bar | None = None
         self._task = TaskID(0)
@@ -74,6 +75,15 @@ class Progress:
         parts = getattr(evaluator.state, "per_structure", {})
         detail = "  ".join(f"{structure} {value:.4f}" for structure, value in parts.items())
         self.console.print(f"validation  {name} {self.score:.4f}  {detail}", highlight=False)
+
+        if not getattr(evaluator.state, "is_native", True) and not self._told_grid:
+            self._told_grid = True
+            self.console.print(
+                "validation  these scores are on the network's grid, not on the scans' own; "
+                "`medseg evaluate` scores written files",
+                highlight=False,
+                soft_wrap=True,
+            )
 
     def _completed(self, engine: Engine) -> None:
         self._stop_bar()

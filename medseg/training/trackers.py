@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import math
+import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
@@ -46,9 +48,13 @@ class TensorBoard:
 
 
 class MLflow:
-    """A run in ``folder/mlflow.db`` (SQLite); one that goes on writes into the same MLflow run."""
+    """A run in ``folder/mlflow.db`` (SQLite); one that goes on writes into the same MLflow run.
+
+    MLflow's own telemetry, which tells its makers of each run, is switched off in this process.
+    """
 
     def __init__(self, folder: Path, known: dict[str, str], step: int) -> None:
+        os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
         try:
             from mlflow.tracking import MlflowClient
         except ImportError as error:
@@ -56,6 +62,8 @@ class MLflow:
                 "the tracker mlflow without MLflow", "the package", "pip install 'medseg[mlflow]'"
             ) from error
         del step
+        for noisy in ("alembic", "mlflow.store.db.utils"):  # a line for each of a hundred tables
+            logging.getLogger(noisy).setLevel(logging.WARNING)
         folder.mkdir(parents=True, exist_ok=True)
         self.client = MlflowClient(f"sqlite:///{(folder / 'mlflow.db').resolve()}")
         if "mlflow" not in known:

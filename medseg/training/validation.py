@@ -6,9 +6,11 @@ import time
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from ignite.engine import Engine, Events
 from ignite.metrics import Metric
+from monai.data import MetaTensor
 from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
 
@@ -28,11 +30,13 @@ class MeanDice(Metric):
 
     Attributes:
         per_structure: mean Dice by name after `compute`.
+        is_native: False where a label map was scored that isn't on its file's own grid.
     """
 
     def __init__(self, labels: Mapping[str, int | Iterable[int]]) -> None:
         self.numbers = {name: _as_list(number) for name, number in labels.items() if number != 0}
         self.per_structure: dict[str, float] = {}
+        self.is_native = True
         super().__init__(output_transform=lambda output: output)
 
     def reset(self) -> None:
@@ -45,6 +49,7 @@ class MeanDice(Metric):
         Each has the shape (1, x, y[, z]) of a label map, or (regions, x, y[, z]) of one map per structure.
         """
         for item in output:
+            self.is_native = self.is_native and on_own_grid(item["label"])
             for place, numbers in enumerate(self.numbers.values()):
                 predicted = _mask(item["pred"], numbers, place)
                 reference = _mask(item["label"], numbers, place)
@@ -64,6 +69,23 @@ class MeanDice(Metric):
         """Leave the mean in the engine's metrics and the parts in ``engine.state.per_structure``."""
         super().completed(engine, name)
         engine.state.per_structure = self.per_structure
+        engine.state.is_native = self.is_native
+
+
+def on_own_grid(label: Any) -> bool:
+    """True where each voxel of a label map is one of its file's, whatever the order of the axes.
+
+    What doesn't know its file (a plain tensor) counts as being on its own grid.
+    """
+    if not isinstance(label, MetaTensor) or "original_affine" not in label.meta:
+        return True
+    now, before = (np.asarray(a, dtype=float) for a in (label.affine, label.meta["original_affine"]))
+    if sorted(label.shape[1:]) != sorted(int(n) for n in label.meta["spatial_shape"]):
+        return False
+    if now.shape != before.shape:
+        return True
+    steps = np.abs(np.linalg.solve(before, now)[:-1, :-1])
+    return bool(np.allclose(steps, np.round(steps), atol=1e-3) and np.allclose(steps.sum(0), 1, atol=1e-3))
 
 
 def _as_list(number: int | Iterable[int]) -> list[int]:

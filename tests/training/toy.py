@@ -48,7 +48,7 @@ def trainer(folder: Path, **options: Any) -> SupervisedTrainer:
     """The trainer that a bundle's YAML wires, over toy cases.
 
     Options: epochs, batch_size, data, resume, every_s, budget, patience, clip, accumulate, interval,
-    trackers, net, loss, rate (arguments of LearningRate), extra (more handlers), seed.
+    trackers, net, loss, console, rate (arguments of LearningRate), extra (more handlers), seed.
     """
     seed = options.get("seed", 0)
     t.start(seed)
@@ -80,7 +80,7 @@ def trainer(folder: Path, **options: Any) -> SupervisedTrainer:
         t.EarlyStopping(evaluator, patience=options.get("patience")),
         t.History(evaluator, out),
         t.Trackers(options.get("trackers", []), out),
-        t.Progress(evaluator, every=1e9),
+        t.Progress(evaluator, every=1e9, console=options.get("console")),
         *options.get("extra", []),
         t.Checkpoint(
             averaged, evaluator, out, resume=options.get("resume", False), every_s=options.get("every_s", 1e9)

@@ -7,6 +7,7 @@ from medseg.bundle.verbs import config_files, read_config, with_overrides
 from medseg.cli.app import app, main
 from medseg.cli.demo import DEMO_BUNDLE
 from medseg.cli.overrides import parse_overrides
+from medseg.data.manifest import read_manifest
 from medseg.data.phantoms import write_phantoms
 from medseg.errors import OverrideError
 
@@ -105,3 +106,66 @@ def test_demo_trains_predicts_and_scores(tmp_path):
     assert nib.load(predictions[0]).get_data_dtype() == "uint8"
     assert (tmp_path / "demo" / "report" / "cases.csv").is_file()
     assert (tmp_path / "demo" / "bundle" / "models" / "model.pt").is_file()
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """The settings of each training that would have begun."""
+    found = []
+    monkeypatch.setattr("medseg.bundle.training.run_verb", lambda *given, **_: found.append(given[2]))
+    return found
+
+
+def test_a_run_killed_before_its_first_checkpoint_begins_anew_with_the_settings_it_had(started, tmp_path):
+    write_phantoms(tmp_path / "data", 3, size=12)
+    arguments = ["train", str(DEMO_BUNDLE), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    manifest = ["--manifest", str(tmp_path / "data" / "manifest.json")]
+    for more in ([*manifest, "--max_epochs", "3", "--budget", "5m"], ["--resume", "--seed", "4"]):
+        ended = CliRunner().invoke(app, [*arguments, *more])
+        assert ended.exit_code == 0, ended.output
+    begun, resumed = started
+    assert resumed["budget_began"] > begun["budget_began"]
+    times = {"budget_began": None}
+    assert {**resumed, **times} == {**begun, **times, "resume": True, "seed": 4}
+
+
+def test_a_fold_trains_on_its_own_manifest_and_so_does_its_resumption(started, tmp_path):
+    write_phantoms(tmp_path / "data", 7, size=12)
+    arguments = ["train", str(DEMO_BUNDLE), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    arguments += ["--manifest", str(tmp_path / "data" / "manifest.json")]
+    for more in (["--fold", "1", "--folds", "3"], ["--resume"]):
+        ended = CliRunner().invoke(app, [*arguments, *more])
+        assert ended.exit_code == 0, ended.output
+    kept = tmp_path / "out" / "eval" / "manifest.json"
+    assert [settings["manifest"] for settings in started] == [str(kept)] * 2
+    assert {c.fold for c in read_manifest(kept).cases("validation")} == {1}
+    assert {c.fold for c in read_manifest(kept).cases("training")} == {0, 2}
+
+
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+@pytest.mark.parametrize(("kind", "value"), [("label", 7), ("image", float("nan"))])
+def test_a_case_that_would_spoil_the_run_stops_it_in_one_line_with_its_name(capsys, tmp_path, kind, value):
+    manifest = read_manifest(write_phantoms(tmp_path, 3, size=12))
+    case = manifest.cases("training")[0]
+    file = tmp_path / (case.label if kind == "label" else case.image[0])
+    image = nib.load(file)
+    voxels = image.get_fdata()
+    voxels[2, 3, 4] = value
+    nib.save(nib.Nifti1Image(voxels.astype("float32"), image.affine), file)
+    with pytest.raises(SystemExit) as stop:
+        main(
+            [
+                "train",
+                str(DEMO_BUNDLE),
+                "--data",
+                str(tmp_path),
+                "-o",
+                str(tmp_path / "out"),
+                "--manifest",
+                str(tmp_path / "manifest.json"),
+            ]
+        )
+    assert stop.value.code == 2
+    (line,) = [line for line in told(capsys).splitlines() if line.startswith("medseg: ")]
+    assert f"case {case.case}" in line
+    assert not (tmp_path / "out" / "eval" / "history.csv").exists()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -41,8 +41,12 @@ class Coded:
 
 
 def code_labels(label_map: npt.NDArray[Any], structures: Sequence[Structure]) -> Coded:
-    """The codes of a label map of any integer type, for at most 64 structures."""
-    codes, values = _narrow(label_map, [n for s in structures for n in s.numbers])
+    """The codes of a label map of any integer type, for at most 64 structures.
+
+    Where a structure holds the label 0, no voxel has code 0, which the compiled loops pass over.
+    """
+    declared = [n for s in structures for n in s.numbers]
+    codes, values = _ranked(label_map, declared) if 0 in declared else _narrow(label_map, declared)
     bits = np.zeros(len(values), np.uint64)
     for i, structure in enumerate(structures):
         for number in structure.numbers:
@@ -88,26 +92,25 @@ def _narrow(label_map: npt.NDArray[Any], declared: Sequence[int]) -> tuple[npt.N
         table = np.arange(65536).astype(np.int16 if kind.kind == "i" else np.uint16)
         return label_map.view(np.uint16), table.astype(np.int64)
     low, high = (int(label_map.min()), int(label_map.max())) if label_map.size else (0, 0)
+    # With 0 in the range, so that code 0 means nothing else.
+    low, high = min(low, 0), max(high, 0)
     if high - low < 65536:
         table = np.full(65536, _NO_LABEL, np.int64)
         labels = np.arange(low, high + 1)
         table[labels % 65536] = labels
         return label_map.astype(np.uint16), table
-    return _ranked(label_map, np.unique(np.asarray([n for n in declared if n != 0], np.int64)))
-
-
-def _labels_of_codes(n: int, signed: bool) -> npt.NDArray[np.int64]:
-    """What each code means where the codes are the label map's own bytes."""
-    codes = np.arange(n, dtype=np.int64)
-    return np.where(codes >= n // 2, codes - n, codes) if signed else codes
+    return _ranked(label_map, declared)
 
 
 def _ranked(
-    label_map: npt.NDArray[Any], declared: npt.NDArray[np.int64]
+    label_map: npt.NDArray[Any], numbers: Sequence[int]
 ) -> tuple[npt.NDArray[Any], npt.NDArray[np.int64]]:
     """Codes 1.. for the declared labels and one more for all that nobody declared, slab by slab."""
-    codes = np.empty(label_map.shape, np.uint16, order="F" if label_map.flags.f_contiguous else "C")
-    flat, source = codes.ravel(order="K"), label_map.ravel(order="K")
+    declared = np.unique(np.asarray(numbers, np.int64))
+    order: Literal["F", "C"] = "F" if label_map.flags.f_contiguous else "C"
+    # Not "K": a turned view has an order of its own.
+    source = label_map.ravel(order=order)
+    flat = np.empty(label_map.size, np.uint16)
     for start in range(0, len(flat), _SLAB):
         part = source[start : start + _SLAB]
         rank = np.minimum(np.searchsorted(declared, part), len(declared) - 1)
@@ -116,7 +119,7 @@ def _ranked(
     table = np.full(65536, _NO_LABEL, np.int64)
     table[0] = 0
     table[1 : len(declared) + 1] = declared
-    return flat.reshape(label_map.shape, order="F" if codes.flags.f_contiguous else "C"), table
+    return flat.reshape(label_map.shape, order=order), table
 
 
 def count_codes(label_map: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:

@@ -26,17 +26,27 @@ class LesionRules:
         dilation: rounds of 18-neighbour dilation that join reference lesions and find their partners.
         smallest_mm3: reference lesions up to this volume are left out.
         penalty_mm: HD95 of a lesion that was missed or invented.
-        rule: ``dilated`` (BraTS 2023) or ``matched`` (panoptica, one partner each, BraTS 2026).
-        overlap: least Dice (``matched``) for two lesions to be partners.
+        rule: ``dilated`` (BraTS 2023), or one partner each: by ``falling`` score, or so that the sum of
+            all scores is largest (``best``).
+        pairs_by: the score of two overlapping lesions in the last two rules, ``dice`` or ``iou``.
+        overlap: least such score for two lesions to be partners.
+        detected: least Dice at which a lesion with a partner counts as found; below it, as missed.
+        average: the lesions that ``lesion_dice`` and its kin average: ``all`` that count and all invented,
+            only those ``found``, or ``all`` where the reference has one that counts, else nothing.
         connectivity: 26 or 6 neighbours make a component.
+        flat_connectivity: 8 or 4 in a slice.
     """
 
     dilation: int = 3
     smallest_mm3: float = 50.0
     penalty_mm: float = 374.0
-    rule: Literal["dilated", "matched"] = "dilated"
+    rule: Literal["dilated", "falling", "best"] = "dilated"
+    pairs_by: Literal["dice", "iou"] = "dice"
     overlap: float = 0.0
+    detected: float = 0.0
+    average: Literal["all", "found", "all_where_present"] = "all"
     connectivity: Literal[6, 26] = 26
+    flat_connectivity: Literal[4, 8] = 8
 
 
 @dataclass(frozen=True)
@@ -57,7 +67,7 @@ class Definition:
         ignore: ``exclude`` voxels of the ignore label, or count them as background (``zero``).
         penalty_mm: what a miss costs in the penalised mean; None for the image's diagonal.
         spacing_mm: a spacing that the tool assumes whatever the header says.
-        empties: status to metric kind to the value that the tool gives.
+        empties: status to metric kind, or one metric's name, to the value that the tool gives.
         reports: the metric families of a report; empty for all.
         lesions: rules of lesion-wise scores, or None.
         regions: used where the user names no structures.
@@ -154,7 +164,9 @@ _DEEPMIND = Definition(
     "assd_mm pools both directions by area, masd_mm is the mean of the two directed averages.",
     surface="elements",
     empties=_empties(
-        _kinds(nan, inf, inf, nan, nan), _kinds(0.0, inf, inf, nan, 0.0), _kinds(0.0, inf, inf, nan, 0.0)
+        _kinds(nan, inf, inf, nan, nan),
+        _kinds(0.0, inf, inf, nan, 0.0) | {"asd_reference_to_prediction_mm": inf},
+        _kinds(0.0, inf, inf, nan, 0.0) | {"asd_prediction_to_reference_mm": inf},
     ),
     reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "asd", "nsd"),
 )
@@ -163,14 +175,16 @@ _BRATS_TEXT = (
     "whole-region Dice and HD95 stand beside the lesion-wise ones. "
 )
 
-_MATCHED = LesionRules(dilation=0, smallest_mm3=0.0, penalty_mm=373.0, rule="matched", overlap=1e-6)
+_PAIRED = LesionRules(dilation=0, smallest_mm3=0.0, rule="falling", overlap=0.1)
+# brats_evaluation 0.0.10: panoptica's MaxBipartiteMatching; what it averages are the pairs alone.
+_BRATS_2026_RULES = replace(_PAIRED, penalty_mm=373.0, rule="best", overlap=1e-6, average="found")
 MEDSEG_LESIONS = replace(
     MEDSEG_1,
     name="medseg_lesions/1",
-    text=f"{MEDSEG_1.text} Lesions are 26-connected components, paired one to one by falling Dice above 0.1; "
-    "a missed or invented lesion scores Dice 0, NSD 0 and an HD95 of 374 mm.",
+    text=f"{MEDSEG_1.text} Lesions are 26-connected components, paired one to one by falling Dice of "
+    "0.1 or more; a missed or invented lesion scores Dice 0, NSD 0 and an HD95 of 374 mm.",
     reports=(*MEDSEG_1.reports, *_LESIONS, "lesion_nsd"),
-    lesions=replace(_MATCHED, penalty_mm=374.0, overlap=0.1),
+    lesions=_PAIRED,
 )
 _PRESETS: tuple[Definition, ...] = (
     MEDSEG_1,
@@ -207,13 +221,17 @@ _PRESETS: tuple[Definition, ...] = (
     Definition(
         "panoptica/2.1",
         "panoptica: HD95 is the percentile of both directions' union, its ASSD the mean of two means, its "
-        "NSD the mean of two ratios with the smallest spacing as tolerance; empty masks are undefined.",
+        "NSD the mean of two ratios with the smallest spacing as tolerance; where one mask is empty, ASSD is "
+        "infinite and HD, HD95 and NSD are undefined. Instances are components (26 neighbours, 4 in a "
+        "slice), paired one to one by falling IoU of 0.5 or more; SQ and the lesion-wise numbers are of "
+        "pairs alone.",
         percentile_rule="union",
         assd_rule="mean_of_means",
         nsd_rule="mean_of_ratios",
         tolerances_mm=(),
-        empties=_empties(_NOTHING, _kinds(0.0, nan, nan, nan, nan), _kinds(0.0, nan, nan, nan, nan)),
-        reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "nsd"),
+        empties=_empties(_NOTHING, _kinds(0.0, nan, nan, inf, nan), _kinds(0.0, nan, nan, inf, nan)),
+        reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "nsd", *_LESIONS, "lesion_nsd"),
+        lesions=replace(_PAIRED, pairs_by="iou", overlap=0.5, average="found", flat_connectivity=4),
     ),
     replace(
         _DEEPMIND,
@@ -235,13 +253,15 @@ _PRESETS: tuple[Definition, ...] = (
     Definition(
         "brats2026/1",
         _BRATS_TEXT
-        + "BraTS 2026 rules after panoptica: components are paired one to one by Dice above 1e-6, HD95 is "
-        "the percentile of the union, NSD the mean of two ratios at the smallest spacing; a missed or "
-        "invented lesion scores Dice 0, NSD 0 and HD95 373 mm.",
+        + "BraTS 2026 rules (brats_evaluation 0.0.10, panoptica): components (26 neighbours) with a Dice of "
+        "1e-6 or more are paired one to one so that the sum of Dice is largest, HD95 is the percentile of "
+        "the union, NSD the mean of two ratios, of a whole region at 0.5 mm (its spacing does not reach that "
+        "number there), of a lesion at the smallest spacing. Lesion-wise means are of pairs alone (no pair: "
+        "Dice 0, NSD 0, HD95 infinite); the whole region's HD95 of one empty mask is 373 mm.",
         percentile_rule="union",
         assd_rule="mean_of_means",
         nsd_rule="mean_of_ratios",
-        tolerances_mm=(),
+        tolerances_mm=(0.5,),
         penalty_mm=373.0,
         empties=_empties(
             _kinds(nan, nan, nan, nan, nan),
@@ -249,7 +269,7 @@ _PRESETS: tuple[Definition, ...] = (
             _kinds(0.0, 373.0, 373.0, nan, 0.0),
         ),
         reports=(*_SEEN_BY_ALL, *_VOLUMES, "hd", "nsd", *_LESIONS, "lesion_nsd"),
-        lesions=_MATCHED,
+        lesions=_BRATS_2026_RULES,
         regions=_BRATS,
     ),
     Definition(
@@ -278,12 +298,15 @@ _PRESETS += tuple(
         ("met", "For metastases 1 round and at most 2 mm3.", LesionRules(dilation=1, smallest_mm3=2.0)),
     )
 )
-_METS = replace(_MATCHED, smallest_mm3=20.0, overlap=0.1)
+# Left out below 20 mm3, not at it.
+_METS = replace(_BRATS_2026_RULES, smallest_mm3=19.999999, detected=0.1, average="all_where_present")
 _PRESETS += (
     replace(
         _BRATS_2026,
         name="brats2026_mets/1",
-        text=f"{_BRATS_2026.text} For metastases partners need a Dice above 0.1, lesions more than 20 mm3.",
+        text=f"{_BRATS_2026.text} For metastases lesions of 20 mm3 or more count, a Dice below 0.1 is a "
+        "miss, and lesion-wise means take missed and invented lesions (of any size) as "
+        "Dice 0, NSD 0, HD95 373 mm.",
         lesions=_METS,
     ),
 )

@@ -1,20 +1,20 @@
 """Scores lesion by lesion: which lesions were found, how well, and what was invented.
 
-Two rules. ``dilated`` is BraTS 2023's: reference lesions whose dilations touch are one, and its partners are
-all whole predicted components that meet the dilated lesion. ``matched`` pairs components one to one by
-falling Dice, as panoptica does (BraTS 2026).
+``dilated`` is BraTS 2023's: reference lesions whose dilations touch are one, and its partners are
+all whole predicted components that meet the dilated lesion. The others pair components one to one, by falling
+score or by the best sum of scores, as panoptica does (BraTS 2026).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import nan
+from math import inf, nan
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from scipy import ndimage
+from scipy import ndimage, optimize
 
 from medseg.arrays import Mask, Spacing
 from medseg.metrics.definitions import Definition, LesionRules
@@ -31,7 +31,8 @@ class Lesion:
     """One lesion of the reference, or one that only the prediction has.
 
     Attributes:
-        kind: ``found``, ``missed``, ``invented`` or ``too_small`` (left out of every score).
+        kind: ``found``, ``missed`` (no partner, or one that overlaps too little), ``invented`` or
+            ``too_small`` (left out of every score).
         volume_mm3: in the reference; 0 for an invented one.
         prediction_mm3: of its partners.
         dice: with its partners together; 0 where there is none.
@@ -57,7 +58,7 @@ def lesion_scores(
     """The lesion-wise metrics of one structure, and its lesions: those of the reference first.
 
     Both empty, or nothing left above the size limit: ``dilated`` gives Dice 1 and HD95 0 as the official
-    script, ``matched`` gives nan. Source of the constants: BraTS-2023-Metrics, metrics.py.
+    script, the others give nan. Source of the constants: BraTS-2023-Metrics, metrics.py.
     """
     assert how.lesions is not None
     rules = how.lesions
@@ -68,7 +69,7 @@ def lesion_scores(
         partners, spare = _dilated_partners(of_prediction, of_reference, rules)
     else:
         of_reference = _components(reference[box], rules)
-        partners, spare = _matched_partners(of_prediction, of_reference, rules)
+        partners, spare = _single_partners(of_prediction, of_reference, rules)
     judge = _Judge(of_prediction, of_reference, tuple(spacing_mm), how, tuple(s.start for s in box))
     lesions = [judge.reference_lesion(n, found) for n, found in partners.items()]
     lesions += [judge.invented(n) for n in spare]
@@ -79,13 +80,11 @@ def _summary(lesions: Sequence[Lesion], rules: LesionRules, of_prediction: Compo
     counted = [x for x in lesions if x.kind != "too_small"]
     found = [x for x in counted if x.kind == "found"]
     n_fn, n_fp = (sum(x.kind == kind for x in counted) for kind in ("missed", "invented"))
-    n, nothing = len(counted), rules.rule == "dilated"
     recognition = ratio(len(found), len(found) + 0.5 * n_fn + 0.5 * n_fp)
     quality = ratio(sum(x.iou for x in found), len(found))
-    return {
-        "lesion_dice": sum(x.dice for x in counted) / n if n else (1.0 if nothing else nan),
-        "lesion_hd95_mm": sum(x.hd95_mm for x in counted) / n if n else (0.0 if nothing else nan),
-        "lesion_nsd": ratio(sum(x.nsd for x in counted), n),
+    if rules.average == "found" and counted and not found:
+        quality = 0.0
+    return _means(counted, rules) | {
         "lesion_n_reference": float(len(found) + n_fn),
         "lesion_n_prediction": float(of_prediction.max(initial=0)),
         "lesion_tp": float(len(found)),
@@ -98,6 +97,21 @@ def _summary(lesions: Sequence[Lesion], rules: LesionRules, of_prediction: Compo
         "segmentation_quality": quality,
         "recognition_quality": recognition,
     }
+
+
+def _means(counted: Sequence[Lesion], rules: LesionRules) -> dict[str, float]:
+    """Mean Dice, HD95 and NSD of the lesions that the rules average."""
+    names = ("lesion_dice", "lesion_hd95_mm", "lesion_nsd")
+    averaged = [x for x in counted if rules.average != "found" or x.kind == "found"]
+    present = any(x.kind != "invented" for x in counted)
+    if not counted or (rules.average == "all_where_present" and not present):
+        values = (1.0, 0.0, nan) if rules.rule == "dilated" else (nan, nan, nan)
+    elif not averaged:
+        values = (0.0, inf, 0.0)
+    else:
+        sums = (sum(x.dice for x in averaged), sum(x.hd95_mm for x in averaged), sum(x.nsd for x in averaged))
+        values = (sums[0] / len(averaged), sums[1] / len(averaged), sums[2] / len(averaged))
+    return dict(zip(names, values, strict=True))
 
 
 class _Judge:
@@ -121,11 +135,13 @@ class _Judge:
         n_both = int((own & theirs).sum())
         hd95, nsd = self._distances(theirs, own) if n_theirs else (self.rules.penalty_mm, 0.0)
         small = n_own * self.voxel_mm3 <= self.rules.smallest_mm3
+        dice = 2 * n_both / (n_own + n_theirs)
+        detected = n_theirs and dice >= self.rules.detected
         return Lesion(
-            kind="too_small" if small else "found" if n_theirs else "missed",
+            kind="too_small" if small else "found" if detected else "missed",
             volume_mm3=n_own * self.voxel_mm3,
             prediction_mm3=n_theirs * self.voxel_mm3,
-            dice=2 * n_both / (n_own + n_theirs),
+            dice=dice,
             iou=n_both / (n_own + n_theirs - n_both),
             hd95_mm=hd95,
             nsd=nsd,
@@ -169,27 +185,53 @@ def _dilated_partners(
     return partners, [n for n in range(1, int(of_prediction.max(initial=0)) + 1) if n not in met]
 
 
-def _matched_partners(
+def _single_partners(
     of_prediction: Components, of_reference: Components, rules: LesionRules
 ) -> tuple[dict[int, list[int]], list[int]]:
-    """One partner each, by falling Dice, where the Dice is above the rules' overlap."""
+    """One partner each among those that overlap enough, and the predicted components left over."""
     n_p, n_r = int(of_prediction.max(initial=0)), int(of_reference.max(initial=0))
+    p, r, scores = _overlapping(of_prediction, of_reference, rules)
+    chosen = _best_sum(p, r, scores) if rules.rule == "best" else _falling(p, r, scores)
+    partners: dict[int, list[int]] = {n: [] for n in range(1, n_r + 1)} | {
+        int(r[at]): [int(p[at])] for at in chosen
+    }
+    return partners, sorted(set(range(1, n_p + 1)) - {int(p[at]) for at in chosen})
+
+
+def _overlapping(of_prediction: Components, of_reference: Components, rules: LesionRules) -> Any:
+    """Numbers of predicted and reference components that overlap enough, and their scores."""
     sizes_p, sizes_r = np.bincount(of_prediction.ravel()), np.bincount(of_reference.ravel())
     both = (of_prediction > 0) & (of_reference > 0)
     pairs, shared = np.unique(np.stack([of_prediction[both], of_reference[both]]), axis=1, return_counts=True)
-    dices = 2 * shared / (sizes_p[pairs[0]] + sizes_r[pairs[1]])
-    partners: dict[int, list[int]] = {n: [] for n in range(1, n_r + 1)}
-    spare = set(range(1, n_p + 1))
-    for at in np.lexsort((pairs[0], pairs[1], -dices)):
-        p, r = int(pairs[0, at]), int(pairs[1, at])
-        if dices[at] > rules.overlap and p in spare and not partners[r]:
-            partners[r] = [p]
-            spare.discard(p)
-    return partners, sorted(spare)
+    sums = sizes_p[pairs[0]] + sizes_r[pairs[1]]
+    scores = 2 * shared / sums if rules.pairs_by == "dice" else shared / (sums - shared)
+    enough = scores >= rules.overlap
+    return pairs[0][enough], pairs[1][enough], scores[enough]
+
+
+def _falling(p: Any, r: Any, scores: Any) -> list[int]:
+    """The pairs taken one after another by falling score, each component once."""
+    chosen: list[int] = []
+    for at in np.lexsort((r, p, -scores)):
+        if p[at] not in p[chosen] and r[at] not in r[chosen]:
+            chosen.append(int(at))
+    return chosen
+
+
+def _best_sum(p: Any, r: Any, scores: Any) -> list[int]:
+    """The pairs with the largest sum of scores, each component once."""
+    rows, row = np.unique(r, return_inverse=True)
+    columns, column = np.unique(p, return_inverse=True)
+    # A pair that does not overlap costs a little more than nothing, as in panoptica.
+    cost = np.full((len(rows), len(columns)), 1 + 1e-6)
+    cost[row, column] = 1 - scores
+    chosen = set(zip(*optimize.linear_sum_assignment(cost), strict=True))
+    return [at for at in range(len(scores)) if (row[at], column[at]) in chosen]
 
 
 def _components(mask: Mask, rules: LesionRules) -> Components:
-    structure = np.ones((3,) * mask.ndim, bool) if rules.connectivity == 26 else None
+    every = rules.flat_connectivity == 8 if mask.ndim == 2 else rules.connectivity == 26
+    structure = np.ones((3,) * mask.ndim, bool) if every else None
     return ndimage.label(mask, structure, output=np.int32)[0]
 
 

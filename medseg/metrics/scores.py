@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from math import isnan, nan
+from math import isinf, isnan, nan
 from typing import Any
 
 import numpy as np
@@ -104,9 +104,10 @@ def penalised(values: Mapping[str, float], status: str, how: Definition, grid: G
 
     A structure that both leave empty stays out (nan).
     """
-    if status == "ok":
-        return dict(values)
     worst = {"zero": 0.0, "diagonal": grid.diagonal_mm if how.penalty_mm is None else how.penalty_mm}
+    if status == "ok":
+        # Both are there, but no lesion of the one met one of the other.
+        return {key: worst["diagonal"] if isinf(value) else value for key, value in values.items()}
     if status == "both_empty":
         worst = dict.fromkeys(worst, nan)
     return {key: worst.get(metric(key).worst, value) for key, value in values.items()}
@@ -161,7 +162,7 @@ def _with_policy(values: Mapping[str, float], status: str, how: Definition) -> d
     # These follow from the counts alone, whatever is empty.
     by_counts = ("precision", "recall", "specificity", "pixel_accuracy", "kappa")
     return {
-        key: value if key in by_counts else policy.get(metric(key).kind, value)
+        key: value if key in by_counts else policy.get(key, policy.get(metric(key).kind, value))
         for key, value in values.items()
     }
 

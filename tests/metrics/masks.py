@@ -28,3 +28,20 @@ def blobs(shape: tuple[int, ...], seed: int, level: float = 0.03, smooth: float 
     """Smooth random shapes."""
     noise = np.random.default_rng(seed).normal(size=shape)
     return (ndimage.gaussian_filter(noise, smooth) > level).astype(np.uint8)
+
+
+def lesions(seed: int) -> tuple[Labels, Labels]:
+    """A prediction and a reference of many pieces: most of them found, some moved, missed or invented."""
+    rng = np.random.default_rng(seed)
+    reference, prediction = np.zeros((40, 36, 24), np.uint8), np.zeros((40, 36, 24), np.uint8)
+    for _ in range(14):
+        low = rng.integers(0, 18, 3) * (2, 2, 1)
+        size = rng.integers(1, 6, 3)
+        box = tuple(slice(a, a + n) for a, n in zip(low, size, strict=True))
+        moved = tuple(slice(s.start + 1, s.stop + 2) for s in box)
+        fate = rng.integers(4)
+        if fate != 3:
+            reference[box] = 1
+        if fate != 2:
+            prediction[moved if fate == 1 else box] = 1
+    return prediction, reference

@@ -101,11 +101,33 @@ def test_one_to_one_partners_give_panoptic_quality_as_the_product_of_its_parts()
     assert found["lesion_dice"] == pytest.approx((1 + 0.75) / 4)
 
 
-def test_brats_2026_takes_373_mm_for_a_lost_lesion() -> None:
+def _half_found(preset: str) -> dict:
     reference = np.zeros((30, 10, 10), np.uint8)
     reference[2:6, 2:6, 2:6] = 1
     reference[20:24, 2:6, 2:6] = 1
     half = reference.copy()
     half[15:] = 0
-    found = score(half, reference, {"ET": 1}, (1.0, 1.0, 1.0), how="brats2026")["ET"].metrics
-    assert (found["lesion_dice"], found["lesion_hd95_mm"], found["lesion_nsd"]) == (0.5, 186.5, 0.5)
+    return dict(score(half, reference, {"ET": 1}, (1.0, 1.0, 1.0), how=preset)["ET"].metrics)
+
+
+def test_brats_2026_averages_the_pairs_alone_but_for_metastases_where_a_lost_lesion_costs_373_mm() -> None:
+    names = ("lesion_dice", "lesion_hd95_mm", "lesion_nsd", "lesion_fn")
+    assert [_half_found("brats2026")[n] for n in names] == [1.0, 0.0, 1.0, 1]
+    assert [_half_found("brats2026_mets")[n] for n in names] == [0.5, 186.5, 0.5, 1]
+
+
+def test_brats_2026_pairs_for_the_largest_sum_where_falling_dice_would_lose_a_lesion() -> None:
+    reference, prediction = np.zeros((60, 9, 9), np.uint8), np.zeros((60, 9, 9), np.uint8)
+    reference[0:20, 2:6, 2:6] = reference[22:40, 2:6, 2:6] = 1
+    # One piece over most of both, and one over the end of the first alone.
+    prediction[8:32, 2:6, 2:6] = prediction[0:7, 2:6, 2:6] = 1
+    best = score(prediction, reference, {"ET": 1}, (1.0,) * 3, how="brats2026")["ET"].metrics
+    falling = score(prediction, reference, {"ET": 1}, (1.0,) * 3, how="medseg_lesions")["ET"].metrics
+    assert (best["lesion_tp"], falling["lesion_tp"]) == (2, 1)
+
+
+def test_where_no_lesion_meets_another_the_penalised_distance_is_finite() -> None:
+    one, other = points((9, 9, 9), (1, 1, 1)), points((9, 9, 9), (7, 7, 7))
+    found = score(one, other, {"ET": 1}, (1.0, 1.0, 1.0), how="brats2026")["ET"]
+    assert found.metrics["lesion_hd95_mm"] == float("inf")
+    assert found.penalised["lesion_hd95_mm"] == 373.0

@@ -10,9 +10,10 @@ import pytest
 
 from medseg.errors import MedsegError
 from medseg.metrics import PRESETS, score
-from tests.metrics.masks import blobs, cube
+from tests.metrics.masks import blobs, cube, lesions
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_deepmind.json").read_text())
+PEERS = json.loads(Path(__file__).with_name("golden_peers.json").read_text())
 INF, NAN = float("inf"), float("nan")
 
 
@@ -20,6 +21,14 @@ INF, NAN = float("inf"), float("nan")
 def test_deepmind_gives_the_recorded_numbers(case: dict) -> None:
     prediction, reference = (blobs(tuple(case["shape"]), s) for s in case["seeds"])
     found = score(prediction, reference, {"it": 1}, tuple(case["spacing"]), how="deepmind")["it"].metrics
+    assert {name: found[name] for name in case["expected"]} == pytest.approx(case["expected"], abs=1e-9)
+
+
+@pytest.mark.parametrize("case", PEERS, ids=lambda c: f"{c['preset']}-{c['masks']}-{c['seed']}")
+def test_a_preset_gives_the_numbers_that_record_peers_wrote_down(case: dict) -> None:
+    seed, shape = case["seed"], (18, 16, 14)
+    pair = lesions(seed) if case["masks"] == "lesions" else (blobs(shape, seed), blobs(shape, seed + 9))
+    found = score(*pair, {"it": 1}, tuple(case["spacing"]), how=case["preset"])["it"].metrics
     assert {name: found[name] for name in case["expected"]} == pytest.approx(case["expected"], abs=1e-9)
 
 
@@ -45,6 +54,29 @@ def test_empty_masks_score_as_the_tool_scores_them(
         found = score(prediction, reference, {"it": 1}, (1.0, 1.0, 1.0), how=preset)["it"].metrics
         got = tuple(found[n] for n in ("dice", "hausdorff_mm", "hd95_mm"))
         assert got == pytest.approx(expected, nan_ok=True)
+
+
+@pytest.mark.parametrize(
+    ("preset", "status", "assd", "there", "back"),
+    [
+        ("deepmind", "missed", NAN, INF, NAN),
+        ("deepmind", "false_alarm", NAN, NAN, INF),
+        ("panoptica", "missed", INF, None, None),
+        ("panoptica", "false_alarm", INF, None, None),
+        ("monai", "missed", INF, INF, INF),
+    ],
+)
+def test_average_distances_to_an_empty_mask_are_the_tool_s(
+    preset: str, status: str, assd: float, there: float | None, back: float | None
+) -> None:
+    pair = (EMPTY, BOX) if status == "missed" else (BOX, EMPTY)
+    found = score(*pair, {"it": 1}, (1.0, 1.0, 1.0), how=preset)["it"].metrics
+    got = [
+        found["assd_mm"],
+        found.get("asd_reference_to_prediction_mm"),
+        found.get("asd_prediction_to_reference_mm"),
+    ]
+    assert got == pytest.approx([assd, there, back], nan_ok=True)
 
 
 def test_medpy_takes_the_percentile_of_the_union() -> None:

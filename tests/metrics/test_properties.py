@@ -143,3 +143,20 @@ def test_more_than_64_structures_score_as_one_by_one() -> None:
     assert len(found.structures) == 100
     assert found["label 257"].metrics["hausdorff_mm"] == 2
     assert found["label 191"].metrics["hausdorff_mm"] == 2
+
+
+@pytest.mark.parametrize("engine", ["numba", "scipy"])
+@pytest.mark.parametrize("label", [65536, 2**40, 0, -7])
+def test_the_value_of_a_label_changes_no_number(label: int, engine: str) -> None:
+    prediction, reference = blobs((9, 8, 7), 1), blobs((9, 8, 7), 2)
+    expected = score(prediction, reference, {"it": 1}, (1.0, 0.7, 2.0))["it"].metrics
+    renamed = [np.where(m == 1, np.int64(label), np.int64(2**50)) for m in (prediction, reference)]
+    found = score(*renamed, {"it": label}, (1.0, 0.7, 2.0), engine=engine)["it"].metrics
+    assert found == pytest.approx(expected, abs=1e-9)
+
+
+def test_a_turned_view_of_wide_labels_scores_as_the_array_itself() -> None:
+    wide = [blobs((9, 8, 7), s).astype(np.int64) * 2**40 for s in (1, 2)]
+    turned = [np.ascontiguousarray(m.transpose(1, 2, 0)).transpose(2, 0, 1) for m in wide]
+    one, other = (score(*m, {"it": 2**40}, (1.0, 0.7, 2.0))["it"].metrics for m in (wide, turned))
+    assert one == other

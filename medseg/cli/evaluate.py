@@ -69,8 +69,8 @@ def evaluate(
     inputs = Inputs(predictions, references, manifest, data, split, fold, prediction_name, reference_name)
     with _Bar() as bar:
         found = run(inputs, output, options=options, workers=workers, overwrite=overwrite, progress=bar.start)
-    _write_page(output)
-    _show(found, output)
+    page = _write_page(output)
+    _show(found, page)
     if found.n_errors:
         raise typer.Exit(PARTIAL)
 
@@ -138,21 +138,22 @@ class _Bar:
         return tell
 
 
-def _write_page(output: Path) -> None:
-    """``report.html``, with pictures of the worst cases."""
+def _write_page(output: Path) -> Path:
+    """The path of ``report.html``, written with pictures of the worst cases."""
     from medseg.evaluation.page import write_report
 
-    typer.echo(f"report: {write_report(output)}")
+    return write_report(output)
 
 
-def _show(found: Evaluation, output: Path) -> None:
+def _show(found: Evaluation, page: Path) -> None:
     from rich.console import Console
     from rich.table import Table
 
     shown = ("dice", "hausdorff_mm", "hd95_mm", "assd_mm", "lesion_dice", "lesion_hd95_mm")
     table = Table(title=found.protocol.how.name)
     for column in ("structure", "metric", "n", "finite", "missed", "false alarm", "mean", "penalised mean"):
-        table.add_column(column, justify="left" if column in ("structure", "metric") else "right")
+        text = column in ("structure", "metric")
+        table.add_column(column, justify="left" if text else "right", no_wrap=text)
     for row in found.summary:
         if row.metric in shown:
             counts = (row.n, row.n_finite, row.n_missed + row.n_missing_prediction, row.n_false_alarm)
@@ -164,5 +165,5 @@ def _show(found: Evaluation, output: Path) -> None:
     typer.echo(
         f"{told['n_scored']} of {told['n_cases']} cases scored, {told['n_missing_prediction']} without "
         f"prediction, {told['n_error']} failed, {told['n_unmatched_predictions']} predictions without "
-        f"reference\nreport: {output / 'report.html'}"
+        f"reference\nreport: {page}"
     )

@@ -49,6 +49,12 @@ class ColourLabelsError(LabelError):
     status = "rgb"
 
 
+class SeveralPagesError(DataError):
+    """A picture file with more than one page, of which a reader would see the first alone."""
+
+    status = "several_pages"
+
+
 class SpacingError(GeometryError):
     """A header whose voxel size is zero, negative or not a number."""
 
@@ -94,6 +100,7 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMapFile:
         NanLabelsError: a value is not a number.
         NonIntegerLabelsError: values are not whole numbers.
         ColourLabelsError: the file holds colours.
+        SeveralPagesError: a picture file holds more than one page.
         SpacingError: the voxel size is zero, negative or not a number.
         DataError: there is no such file, or no reader for its ending.
     """
@@ -201,10 +208,15 @@ def _from_picture(path: Path, content: memoryview) -> _Read:
 
     try:
         with Image.open(io.BytesIO(content)) as picture:
+            n_pages = getattr(picture, "n_frames", 1)
             picture.load()
             array = np.array(picture)
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{path}: {error}", "a whole picture", "write the file again") from None
+    if n_pages > 1:
+        raise SeveralPagesError(
+            f"{path} holds {n_pages} pages", "one picture", "save a picture per slice, or the stack as NIfTI"
+        )
     if array.ndim == 3:
         grey = array[..., :3]
         if array.shape[2] not in (3, 4) or not (grey == grey[..., :1]).all():

@@ -190,3 +190,14 @@ def test_a_tolerance_for_nobody_is_an_error(study: Path) -> None:
     options = Options(labels={"organ": 1}, tolerances_mm={"organ": [1.0], "orgam": [2.0]})
     with pytest.raises(MedsegError, match="orgam"):
         evaluate(Inputs(study / "predictions", study / "data" / "labels"), study / "out", options=options)
+
+
+def test_a_picture_of_several_pages_is_an_error_and_not_its_first_page(tmp_path: Path) -> None:
+    mask = np.zeros((20, 30), np.uint8)
+    mask[5:10, 5:15] = 1
+    _png(tmp_path / "r" / "a.png", mask)
+    (tmp_path / "p").mkdir()
+    pages = [Image.fromarray(mask), Image.fromarray(mask)]
+    pages[0].save(tmp_path / "p" / "a.tif", save_all=True, append_images=pages[1:])
+    found = evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out", options=Options({"it": 1}))
+    assert found.results[0].status == "error:several_pages"

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from monai.bundle import ConfigParser
 
+from medseg.bundle.archives import demand_folder
 from medseg.bundle.predictor import Predictor
 from medseg.bundle.restricted import check
 from medseg.bundle.run import quieten_monai, use_scripts
@@ -33,6 +34,7 @@ def inference_config(root: Path) -> Path:
     Raises:
         BundleError: no such folder, or no inference config in it.
     """
+    demand_folder(root)
     for name in CONFIG_NAMES:
         if (root / "configs" / name).is_file():
             return root / "configs" / name

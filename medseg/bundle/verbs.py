@@ -10,6 +10,7 @@ from typing import Any
 
 import yaml
 
+from medseg.bundle.archives import demand_folder
 from medseg.bundle.lint.source import read_source
 from medseg.errors import BundleError
 
@@ -32,6 +33,7 @@ def config_files(bundle: Path, verb: str) -> list[Path]:
     verb = ALIASES.get(verb, verb)
     if verb not in FILES:
         raise BundleError(f"verb {verb!r}", f"one of {', '.join([*ALIASES, *FILES])}", "name one of them")
+    demand_folder(bundle)
     if not (bundle / "configs").is_dir():
         raise BundleError(f"no bundle at {bundle}", "a folder with configs/", "give the bundle's folder")
     return [_config_file(bundle, stem) for stem in FILES[verb]]

@@ -154,6 +154,43 @@ def test_a_hostile_bundle_is_refused_by_every_verb_and_leaves_no_trace(
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def _zip(path: Path, name: str, content: str = "x", link: bool = False) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as packed:
+        entry = zipfile.ZipInfo(name)
+        entry.external_attr = (0o120777 if link else 0o100644) << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        packed.writestr(entry, content)
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "link", "reason"),
+    [
+        ("../canary", "x", False, "leads outside"),
+        ("/tmp/canary", "x", False, "leads outside"),
+        ("..\\canary", "x", False, "leads outside"),
+        ("C:/canary", "x", False, "leads outside"),
+        ("toy/models", "/etc", True, "a link"),
+        ("toy/bomb", "0" * (70 << 20), False, "swells"),
+        ("toy/configs/inference.json", "{}", False, "unpack it"),
+    ],
+)
+def test_an_archive_is_never_unpacked_and_its_harm_is_told(
+    tmp_path: Path, name: str, content: str, link: bool, reason: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from medseg.cli.app import main
+
+    archive = _zip(tmp_path / "toy.zip", name, content, link)
+    before = sorted(tmp_path.rglob("*"))
+    for verb in (*VERBS, "lint"):
+        rest = ["lint", str(archive)] if verb == "lint" else _command(verb, archive, tmp_path / "out")
+        with pytest.raises(SystemExit) as stop:
+            main(rest)
+        assert stop.value.code == 2, verb
+        assert reason in capsys.readouterr().err, verb
+    assert sorted(tmp_path.rglob("*")) == before
+
+
 def test_the_payload_of_these_tests_works_where_nothing_stops_it(tmp_path: Path) -> None:
     canary = tmp_path / "canary"
     pickle.loads(pickle.dumps(Touch(str(canary))))  # noqa: S301

@@ -339,6 +339,12 @@ def test_a_metric_that_nobody_computes_is_a_warning_with_the_nearest(bundle: Pat
     assert (found.code, found.nearest, found.severity) == ("unknown-metric", "val_mean_dice", "warning")
 
 
+def test_two_files_of_one_config_are_an_error(bundle: Path) -> None:
+    text = (bundle / "configs" / "inference.json").read_text()
+    (bundle / "configs" / "inference.yaml").write_text(text)
+    assert only([f for f in lint(bundle) if f.code == "ambiguous-file"]).file == "configs/inference.yaml"
+
+
 def test_a_setting_that_nothing_uses_is_a_warning(bundle: Path) -> None:
     toy.edit(bundle / "configs" / "train.json", _set("learning_rate", 0.1))
     assert [(f.code, f.id, f.severity) for f in lint(bundle)] == [("unused-id", "learning_rate", "warning")]

@@ -7,6 +7,7 @@ import json
 import os
 import pickle
 import socket
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Callable
@@ -464,6 +465,8 @@ def _on_the_leash(tmp_path: Path, what: str) -> Any:
         "run": lambda: subprocess.run(["touch", str(outside)], check=True),
         "system": lambda: os.system(f"touch {outside}"),
         "connect": lambda: socket.create_connection(("127.0.0.1", 9), timeout=1),
+        "compiled code": lambda: (tmp_path / "__pycache__" / "x.cpython-311.pyc").write_bytes(b"x"),
+        "database": lambda: sqlite3.connect(outside),
         "look up": lambda: socket.getaddrinfo("example.org", 80),
     }[what]
 
@@ -484,12 +487,15 @@ def _on_the_leash(tmp_path: Path, what: str) -> Any:
         "system",
         "connect",
         "look up",
+        "compiled code",
+        "database",
     ],
 )
 def test_on_the_leash_nothing_else_is_written_run_or_called(tmp_path: Path, what: str) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "link").symlink_to(tmp_path)
     (tmp_path / "kept").write_text("kept")
+    (tmp_path / "__pycache__").mkdir()
     before = sorted(p.name for p in tmp_path.iterdir())
     attempt = _on_the_leash(tmp_path, what)
     with pytest.raises(BundleError, match="the bundle tried to"), leash(tmp_path / "out"):

@@ -7,6 +7,7 @@ import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from medseg.bundle.archives import demand_folder
 from medseg.bundle.lint.agreement import check_agreement, check_metrics
 from medseg.bundle.lint.config import SUFFIXES, Config, normal
 from medseg.bundle.lint.expressions import why_not
@@ -51,6 +52,7 @@ class Bundle:
     """
 
     def __init__(self, root: Path) -> None:
+        demand_folder(root)
         if not (root / "configs").is_dir():
             raise BundleError(
                 f"no bundle at {root}", "a folder that holds configs/", "give the bundle's own folder"

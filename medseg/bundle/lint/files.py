@@ -37,6 +37,11 @@ def check_layout(root: Path) -> Iterator[Finding]:
             yield Finding(
                 f"configs/{stem}.yaml", 0, "", "missing-file", f"configs/{stem}.yaml or .json is missing"
             )
+    for stem in ("inference", "train", "evaluate"):
+        several = [p.name for p in _config_files(root, stem)]
+        if len(several) > 1:
+            message = f"{' and '.join(several)} are both there, and which one is read depends on who reads"
+            yield Finding(f"configs/{several[-1]}", 0, "", "ambiguous-file", message)
     if not (root / "models" / "model.pt").is_file():
         yield from _no_weights(root)
 
@@ -48,8 +53,12 @@ def _start(path: Path) -> bytes:
 
 def config_file(root: Path, stem: str) -> Path | None:
     """``configs/STEM.json``, ``.yaml`` or ``.yml``, or None."""
+    return next(_config_files(root, stem), None)
+
+
+def _config_files(root: Path, stem: str) -> Iterator[Path]:
     names = (root / "configs" / f"{stem}{suffix}" for suffix in (".json", ".yaml", ".yml"))
-    return next((p for p in names if p.is_file()), None)
+    return (p for p in names if p.is_file())
 
 
 def check_weights(root: Path) -> Iterator[Finding]:

@@ -7,6 +7,7 @@ what a compiled library does on its own; SECURITY.md says what follows from that
 from __future__ import annotations
 
 import os
+import re
 import socket
 import sys
 import tempfile
@@ -17,7 +18,9 @@ from typing import Any
 
 from medseg.errors import BundleError
 
-_PROGRAMS = frozenset(["os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn"])
+_PROGRAMS = frozenset(
+    ["os.system", "os.exec", "os.posix_spawn", "os.spawn", "os.startfile", "pty.spawn", "webbrowser.open"]
+)
 _CHANGES = frozenset(
     [
         "os.mkdir",
@@ -64,9 +67,11 @@ def leash(output: str | os.PathLike[str], *, also: Sequence[str | os.PathLike[st
     # torch's compiler makes
     temporary = [str(shared / name) for name in ("pymp-", "torch_", "torchinductor_")]
     _open.append((*map(str, places), "/dev/shm", "/dev/null", *temporary))
+    writes_bytecode, sys.dont_write_bytecode = sys.dont_write_bytecode, True
     try:
         yield
     finally:
+        sys.dont_write_bytecode = writes_bytecode
         _open.pop()
 
 
@@ -84,6 +89,9 @@ def _watch(event: str, arguments: tuple[Any, ...]) -> None:
     elif event in _CONNECTS:
         if getattr(arguments[0], "family", None) != getattr(socket, "AF_UNIX", None):
             _refuse(f"connect to {arguments[1:]}")
+    elif event == "sqlite3.connect":
+        if (path := os.fsdecode(arguments[0]).removeprefix("file:").partition("?")[0]) != ":memory:":
+            _demand_inside(path, "write")
     elif event in _LOOKUPS:
         _refuse(f"connect to {arguments[:1]}")
     elif event in _PROGRAMS:
@@ -106,8 +114,8 @@ def _is_writing(mode: Any, flags: Any) -> bool:
 
 def _demand_inside(path: Any, what: str) -> None:
     place = os.path.realpath(os.fsdecode(path))
-    if "__pycache__" in place.split(os.sep):
-        return  # compiled code of installed packages; the check found none in the bundle
+    if "__pycache__" in place.split(os.sep) and not re.search(r"\.py[cow]?(\.\d+)?$", place):
+        return  # what numba compiles for installed packages; Python is told not to keep what it compiles
     for allowed in _open[-1]:
         if (
             place == allowed

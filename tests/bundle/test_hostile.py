@@ -104,7 +104,7 @@ def _metadata(bundle: Path, canary: str) -> None:
 
 
 HOSTILE: dict[str, tuple[Callable[[Path, str], None], str]] = {
-    "writes a file": (_config(_writes), "a call of open"),
+    "writes a file": (_config(_writes), "$open("),
     "runs a program": (_config(_runs), "subprocess.call"),
     "imports its own module": (_module, "evil"),
     "walks attributes": (_config(_walks), "__"),

@@ -241,6 +241,20 @@ def test_labels_of_the_config_must_be_the_channels_of_the_metadata(bundle: Path)
     assert (found.code, found.nearest) == ("channel-def", "bolb")
 
 
+def test_channels_of_regions_are_named_by_the_regions(bundle: Path) -> None:
+    path = bundle / "configs" / "inference.json"
+    toy.edit(path, _set("labels", {"background": 0, "core": 1, "rim": 2}))
+    toy.edit(path, _set("regions", {"background": [0], "blob": [1, 2]}))
+    assert lint(bundle) == []
+    toy.edit(path, _set("regions", {"blob": [1, 2], "background": [0]}))
+    assert {f.code for f in lint(bundle)} == {"channel-def"}
+
+
+def test_a_network_may_be_pretrained_in_training_alone(bundle: Path) -> None:
+    toy.edit(bundle / "configs" / "train.json", _set("network_def/dropout", 0.2))
+    assert lint(bundle) == []
+
+
 def test_the_class_count_may_come_from_the_labels(bundle: Path) -> None:
     toy.edit(bundle / "configs" / "inference.json", _set("labels", {"background": 0, "blob": 1}))
     toy.edit(bundle / "configs" / "inference.json", _set("network_def/out_channels", "$len(@labels)"))

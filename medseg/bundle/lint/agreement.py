@@ -12,6 +12,8 @@ from medseg.bundle.lint.source import Node
 NETWORK = "network_def"
 OURS = ("labels", "spacing_mm", "preprocessing")
 """What bundles written for medseg repeat in both files; elsewhere these names mean something else in each."""
+_ONLY_TRAINING = ("pretrained", "drop", "use_checkpoint", "progress")
+"""How arguments of a network begin that mean nothing once it is trained."""
 _METRICS = ("key_metric", "key_val_metric", "key_train_metric", "additional_metrics")
 
 
@@ -27,6 +29,8 @@ def _differences(item_id: str, one: Config, two: Config) -> Iterator[Finding]:
         i: None for config in (one, two) for i in config.items if i == item_id or i.startswith(item_id + SEP)
     }
     for inner in ids:
+        if inner.rpartition(SEP)[2].startswith(_ONLY_TRAINING):
+            continue
         a, b = _plain(inner, one), _plain(inner, two)
         if UNKNOWN not in (a, b) and a != b:
             node = one.items.get(inner) or one.items[item_id]

@@ -206,7 +206,10 @@ class Metadata:
         if channels is None or not isinstance(channels.value, dict):
             return
         said = {k: str(n.value) for k, n in channels.children()}
-        if all(isinstance(v, int) for v in labels.values()):
+        regions = next((k for c in self.configs if _is_labels(k := c.known("regions"))), None)
+        if regions is not None and self._network(_OUT) in (len(regions), UNKNOWN):
+            yield from self._named(name, channels, said, {str(i): k for i, k in enumerate(regions)})
+        elif all(isinstance(v, int) for v in labels.values()):
             yield from self._named(name, channels, said, {str(v): k for k, v in labels.items()})
         elif {s.lower() for s in said.values()} - {"background"} != {k.lower() for k in labels} - {
             "background"

@@ -96,7 +96,7 @@ def _structures_by_patient(items: tuple[Case, ...], root: Path) -> dict[str, Map
     sums: dict[str, dict[int, float]] = defaultdict(lambda: defaultdict(float))
     n_cases: dict[str, int] = defaultdict(int)
     for c in items:
-        if c.label is None:
+        if c.split == "test" or c.label is None:  # files of the test split may be kept elsewhere
             continue
         numbers, counts = np.unique(read_label_map(root / c.label).array, return_counts=True)
         n_cases[c.patient] += 1
@@ -106,7 +106,7 @@ def _structures_by_patient(items: tuple[Case, ...], root: Path) -> dict[str, Map
     return {
         c.case: {number: total / n_cases[c.patient] for number, total in sums[c.patient].items()}
         for c in items
-        if n_cases[c.patient]
+        if c.patient in n_cases
     }
 
 

@@ -36,6 +36,13 @@ def test_folds_hold_out_every_case_but_the_test_split_once(data):
     assert {c.case for c in dealt.cases("test")} == {"case11_0", "case11_1"}
 
 
+def test_the_files_of_the_test_split_need_not_be_there(data):
+    folder, known = data
+    for c in known.cases("test"):
+        (folder / c.label).unlink()
+    assert with_folds(known, folder, 3).cases("test") == known.cases("test")
+
+
 def test_a_patient_is_in_one_fold_alone(data):
     folder, known = data
     dealt = with_folds(known, folder, 4)

@@ -14,7 +14,7 @@ from monai.data import MetaTensor
 
 from medseg.bundle.understanding import Understood
 from medseg.errors import BundleError, GeometryError
-from medseg.inference.cases import Case
+from medseg.inference.cases import Case, is_picture
 from medseg.inference.decision import Decision
 from medseg.inference.engine import Block, label_blocks, label_volume
 from medseg.inference.head import Head, Prepared, prepared
@@ -45,6 +45,7 @@ class Predictor:
         head: the beginning of the preprocessing, where it can be done plane by plane.
         max_ram: bytes that the process may take; None for no limit.
         is_auto: a scan that the engine can't bring back goes the bundle's own way, and that is told.
+        watch: put around what scores a case's windows, for whoever measures the scores as they pass.
     """
 
     root: Path
@@ -63,6 +64,7 @@ class Predictor:
     runtime: str = "torch"
     is_auto: bool = True
     tell: Callable[[str], object] = warnings.warn
+    watch: Callable[[Network], Network] = field(default=lambda network: network, repr=False)
     _measured: tuple[int, int] | None = field(default=None, repr=False)
     _networks: list[Network] = field(default_factory=list, repr=False)
 
@@ -117,7 +119,7 @@ class Predictor:
 
     def prepared(self, images: tuple[Path, ...], scratch: Path | None = None) -> tuple[Prepared, Demand]:
         """The scan on the network's grid, and the way of running it within ``max_ram``."""
-        if self.head is None or len(read_header(images[0]).get_data_shape()) < 3:
+        if self.head is None or is_picture(images[0]) or len(read_header(images[0]).get_data_shape()) < 3:
             return self._prepared_by_monai(images)
         is_bounded = self.max_ram is not None
         scan = open_scan(images, on_disk=is_bounded, scratch=scratch)
@@ -129,10 +131,13 @@ class Predictor:
             source = prepared(self.head, scan, images[0])
         return source, demand
 
-    def _prepared_by_monai(self, images: tuple[Path, ...]) -> tuple[Prepared, Demand]:
+    def preprocessed(self, images: tuple[Path, ...]) -> Any:
+        """What the bundle's own preprocessing makes of the files, by its keys."""
         files = [str(image) for image in images]
-        item = self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
-        image = item[self.image_key]
+        return self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
+
+    def _prepared_by_monai(self, images: tuple[Path, ...]) -> tuple[Prepared, Demand]:
+        image = self.preprocessed(images)[self.image_key]
         meta = {**image.meta, "affine": image.meta["original_affine"]}
         source = Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
         self._measure(int(image.shape[0]), source.source.shape)
@@ -184,7 +189,7 @@ class Predictor:
         assert self.understood is not None
         return label_blocks(
             scan.source,
-            self.understood.plan.scoring(self._networks),
+            self.watch(self.understood.plan.scoring(self._networks)),
             self.windows,
             scan.way,
             self.deciding(),
@@ -217,8 +222,7 @@ class Predictor:
                 "bundles that the engine knows",
                 "leave them out",
             )
-        files = [str(image) for image in images]
-        item = self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
+        item = self.preprocessed(images)
         image = item[self.image_key]
         with torch.inference_mode():
             scores = self.inferer(

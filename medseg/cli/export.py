@@ -56,11 +56,11 @@ def verify_export(
     """Compare labels end to end, on a phantom and on the scans given; exit code 3 where they differ."""
     from medseg.bundle.export import verify
     from medseg.errors import DataError
-    from medseg.inference.cases import find_cases
+    from medseg.inference.intake import gather
 
     if not exported.is_file():
         raise DataError(f"no file {exported}", "what `medseg export` wrote", "export first")
-    cases = find_cases(inputs, Path("_")) if inputs else []
+    cases = gather(inputs, Path("_")) if inputs else []
     _report(verify(bundle, exported, [case.images[0] for case in cases], trust=trust))
 
 

@@ -37,13 +37,45 @@ class Runtime(str, Enum):
     openvino = "openvino"
 
 
+class Format(str, Enum):
+    """What label maps are written as."""
+
+    auto = "auto"
+    nifti = "nifti"
+    nrrd = "nrrd"
+    mha = "mha"
+    png = "png"
+    tiff = "tiff"
+    dicom = "dicom"
+
+
+class SegType(str, Enum):
+    """Of DICOM segmentation objects."""
+
+    binary = "binary"
+    labelmap = "labelmap"
+
+
+SUFFIXES = {
+    "auto": "",
+    "nifti": ".nii.gz",
+    "nrrd": ".nrrd",
+    "mha": ".mha",
+    "png": ".png",
+    "tiff": ".tif",
+    "dicom": ".dcm",
+}
+
+
 def predict(
     bundles: Annotated[
         list[Path], typer.Argument(help="Folder of a MONAI bundle; several of one kind are averaged.")
     ],
     inputs: Annotated[
         list[str],
-        typer.Option("-i", "--input", help="A scan, a folder or a quoted pattern; may be repeated."),
+        typer.Option(
+            "-i", "--input", help="A scan, a folder, an archive, a list or a quoted pattern; may be repeated."
+        ),
     ],
     output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the label maps.")],
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace label maps that exist.")] = False,
@@ -61,38 +93,84 @@ def predict(
     runtime: Annotated[
         Runtime, typer.Option(help="What runs the network; auto measures once and remembers.")
     ] = Runtime.torch,
+    file_format: Annotated[
+        Format,
+        typer.Option("--format", help="auto: the scan's own, for DICOM a DICOM SEG and NIfTI; else for all."),
+    ] = Format.auto,
+    seg_type: Annotated[
+        SegType,
+        typer.Option(help="Of DICOM SEG: binary for all viewers, or labelmap, small and new."),
+    ] = SegType.binary,
+    rtstruct: Annotated[
+        bool, typer.Option("--rtstruct", help="Also an RTSTRUCT of each DICOM series.")
+    ] = False,
+    per_structure: Annotated[
+        bool, typer.Option("--per-structure", help="A file per structure instead of one label map.")
+    ] = False,
+    probabilities: Annotated[
+        bool, typer.Option("--probabilities", help="Also the probability of each class, as NIfTI.")
+    ] = False,
+    preview: Annotated[
+        bool, typer.Option("--preview", help="Also a contact sheet of each case, PNG.")
+    ] = False,
+    channel: Annotated[
+        list[str] | None,
+        typer.Option(help="Name pattern of a channel's files, as '*_t1.nii.gz'; once per channel, in order."),
+    ] = None,
+    data: Annotated[
+        Path | None, typer.Option(help="Folder that a manifest's paths are relative to; else its own.")
+    ] = None,
+    allow: Annotated[
+        list[str] | None,
+        typer.Option(help="A finding that shall not refuse a scan, as dicom-tilt, dicom-slices, finite."),
+    ] = None,
+    with_names: Annotated[
+        bool, typer.Option("--with-names", help="Let patients' names into file names, logs and lists.")
+    ] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Processes; with --ray actors, 0 for all.")] = 1,
+    ray: Annotated[
+        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
+    ] = "",
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 
-    A label map that exists is kept. A scan that can't be done is told, the others go on; exit code 3.
+    A label map that exists is kept, so that an interrupted run goes on. A scan that can't be done is told and
+    listed in failures.json, the others go on; exit code 3. volumes.csv says how much there is of what.
     """
-    from medseg.bundle.predicting import inference_config, load_ensemble
+    from medseg.bundle.predicting import inference_config
     from medseg.bundle.restricted import check
-    from medseg.inference.cases import find_cases
-    from medseg.inference.cohort import predict_cases
+    from medseg.bundle.structures import n_channels_of
+    from medseg.distributed.run import run_cohort
+    from medseg.distributed.worker import Job
+    from medseg.inference.delivery import Wanted
+    from medseg.inference.intake import gather
     from medseg.inference.memory import parse_size
 
-    limit = parse_size(max_ram) if max_ram else None
-    modes = [check(bundle, trust=trust, files=[inference_config(bundle)]) for bundle in bundles]
-    cases = find_cases(inputs, output)
-    mode = next((m for m in modes if not m.full), modes[0])
-    with mode.kept_in(output):
-        predictor = load_ensemble(
-            bundles,
-            device=device,
-            engine=engine.value,
-            trust=trust,
-            max_ram=limit,
-            runtime=runtime.value,
-            output=output.resolve(),
-        )
-        predictor.tell = lambda text: sys.stderr.write(f"medseg: {text}\n")
-        if predictor.why_stock:
-            predictor.tell(f"the bundle's own post-processing is used: {predictor.why_stock}")
-        outcomes = predict_cases(
-            cases, lambda case: predictor.predict(case, overwrite=overwrite), overwrite=overwrite
-        )
-        count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
+    for bundle in bundles:
+        check(bundle, trust=trust, files=[inference_config(bundle)])
+    cases = gather(
+        inputs,
+        output,
+        suffix=SUFFIXES[file_format.value],
+        channels=channel or (),
+        n_channels=n_channels_of(bundles[0]),
+        data=data,
+        with_names=with_names,
+    )
+    job = Job(
+        tuple(bundle.resolve() for bundle in bundles),
+        output.resolve(),
+        device=device,
+        engine=engine.value,
+        runtime=runtime.value,
+        max_ram=parse_size(max_ram) if max_ram else None,
+        trust=trust,
+        overwrite=overwrite,
+        wanted=Wanted(per_structure, seg_type.value, preview, probabilities, rtstruct),
+        allow=tuple(allow or ()),
+    )
+    outcomes = run_cohort(job, cases, output, n_workers=workers or int(not ray), ray_address=ray)
+    count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
     typer.echo(
         f"{count['done']} done, {count['kept']} kept, {count['failed']} failed; label maps in {output}"
     )
@@ -105,6 +183,8 @@ def _told(outcomes: Iterator[Outcome], n_cases: int) -> Iterator[Outcome]:
     with _bar(n_cases) as bar:
         for i, outcome in enumerate(outcomes, start=1):
             case = outcome.case
+            for note in outcome.notes:
+                sys.stderr.write(f"medseg: {case.name}: note: {note}\n")
             if outcome.status == "failed":
                 sys.stderr.write(f"medseg: {case.name}: {outcome.reason}\n")
             elif bar is None:

@@ -19,7 +19,7 @@ from medseg.arrays import Affine
 from medseg.data.findings import BLOCKS, NOTE, WARNING, Finding, UnreadableError, unreadable
 
 _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
-_NO_IMAGES = {"SR", "RTSTRUCT", "RTPLAN", "RTRECORD", "PR", "KO", "ECG", "REG", "DOC", "PLAN"}
+NO_IMAGES = {"SR", "RTSTRUCT", "RTPLAN", "RTRECORD", "PR", "KO", "ECG", "REG", "DOC", "PLAN"}
 # Under a tenth of a degree a slanted stack is the rounding of decimal strings.
 _TILT_DEGREES = 0.1
 
@@ -87,6 +87,9 @@ def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
                 "modality": str(data.get("Modality", "?")),
                 "description": str(data.get("SeriesDescription", "")),
                 "patient": str(data.get("PatientID", "")),
+                "name": str(data.get("PatientName", "")),
+                "birth": str(data.get("PatientBirthDate", "")),
+                "is_localizer": "LOCALIZER" in str(data.get("ImageType", "")).upper(),
                 "study": str(data.get("StudyInstanceUID", "")),
                 "size": [int(data.get("Columns", 0) or 0), int(data.get("Rows", 0) or 0)],
                 "files": [],
@@ -138,7 +141,7 @@ def load_dicom(paths: Sequence[str]) -> tuple[npt.NDArray[Any], Affine, dict[str
 def _slices(data: pydicom.Dataset, path: str) -> list[Slice]:
     """The frames of one file."""
     modality = str(data.get("Modality", ""))
-    if modality in _NO_IMAGES or not data.get("Rows") or not data.get("Columns"):
+    if modality in NO_IMAGES or not data.get("Rows") or not data.get("Columns"):
         what = f"{Path(path).name} is DICOM {modality or 'without modality'} and holds no image"
         raise UnreadableError(unreadable(what, "name the series that holds the images"))
     if modality == "SEG":

@@ -81,6 +81,11 @@ class Image:
         return codes_of(self.affine) if self.has_grid else ""
 
 
+def shared_reader() -> Reader:
+    """The child process that reads where none is given."""
+    return _reader
+
+
 def read_image(
     path: str | os.PathLike[str], *, reader: Reader | None = None, max_bytes: int = MAX_BYTES
 ) -> Image:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import shutil
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
 
-from medseg.errors import DownloadError
+from medseg.errors import DataError, DownloadError
 
 # Scans are compressed already, so an archive of them hardly shrinks; a bomb swells a thousandfold.
 _SWELL = 50
@@ -41,6 +43,41 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, str], *, root: str 
         _refuse(archive, f"it is damaged: {error}")
     if left:
         _refuse(archive, f"{len(left)} of {len(wanted)} files are not in it, first {next(iter(left))}")
+
+
+def unpack_all(archive: Path, folder: Path) -> Path:
+    """The folder with every file of a user's tar or zip, by `unpack`'s rules; used again where it exists.
+
+    Raises:
+        DataError: the archive is damaged, or `unpack` would refuse it.
+    """
+    if folder.is_dir():
+        return folder
+    partial = folder.with_name(f"{folder.name}.part")
+    shutil.rmtree(partial, ignore_errors=True)
+    partial.mkdir(parents=True)
+    budget = _SWELL * archive.stat().st_size + _SLACK
+    try:
+        with _open(archive) as members:
+            for number, (name, size, kind, stream) in enumerate(members):
+                budget -= max(0, size)
+                if budget < 0 or number >= _MEMBERS:
+                    _refuse(archive, f"{name} takes it beyond {_SWELL} times its own size")
+                path = _inside(archive, name, kind, "")
+                if kind == "file":
+                    _write(archive, stream, partial / path, size, "")
+    except (
+        *(tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error),
+        # zipfile's words for an encrypted member and for an unknown compression.
+        *(RuntimeError, NotImplementedError),
+    ) as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DataError(f"{archive.name} is damaged: {error}", "a whole archive", "export it anew") from error
+    except DownloadError as error:
+        shutil.rmtree(partial, ignore_errors=True)
+        raise DataError(error.found, "a harmless archive", "unpack it by hand where you trust it") from error
+    partial.rename(folder)
+    return folder
 
 
 def _inside(archive: Path, name: str, kind: str, root: str) -> str:

@@ -3,14 +3,46 @@
 from __future__ import annotations
 
 import glob
+import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medseg.errors import DataError, OutputError
 from medseg.writers import output_paths
 
 NIFTI = (".nii.gz", ".nii", ".hdr")
+VOLUMES = (*NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".mnc")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+# The ending of the label map for each ending of a scan; NIfTI for what is not here.
+OWN_FORMAT = {
+    ".nii": ".nii",
+    **dict.fromkeys((".nrrd", ".nhdr"), ".nrrd"),
+    **dict.fromkeys((".mha", ".mhd"), ".mha"),
+    **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), ".png"),
+    **dict.fromkeys((".tif", ".tiff"), ".tif"),
+}
+SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".img", *VOLUMES, *PICTURES)
+
+
+def is_picture(path: Path) -> bool:
+    """True where the ending is that of a picture without millimetres.
+
+    >>> is_picture(Path("skin.JPG")), is_picture(Path("head.nii.gz"))
+    (True, False)
+    """
+    return path.name.lower().endswith(PICTURES)
+
+
+def ending_of(path: Path) -> str:
+    """The ending of a file's name, both parts of a compressed one; empty for a folder.
+
+    >>> ending_of(Path("a.b/liver_1.nii.gz"))
+    '.nii.gz'
+    """
+    match = re.search(r"(\.nii|\.img|\.hdr)?\.[A-Za-z0-9]+$", path.name)
+    return match.group() if match and not path.is_dir() else ""
 
 
 @dataclass(frozen=True)
@@ -19,55 +51,118 @@ class Case:
 
     Attributes:
         name: unique in the run; the output's path below the output folder, without its ending.
-        images: one file, or one per channel.
-        output: the label map's path.
+        images: one file, or one per channel; the files of a DICOM series where ``is_series``.
+        output: the label map's path; before `place_cases` the path that gives it its name.
+        is_series: ``images`` are the slices of one DICOM series.
+        is_named: somebody gave it the name, so that no ending is taken off it.
+        identity: words that must not be written or said.
     """
 
     name: str
     images: tuple[Path, ...]
     output: Path
+    is_series: bool = False
+    is_named: bool = False
+    identity: tuple[str, ...] = ()
 
 
-def find_cases(inputs: Sequence[str], folder: Path) -> list[Case]:
-    """One case for each scan that ``inputs`` name, sorted, each with an output of its own below ``folder``.
+def place_cases(
+    cases: Sequence[Case], folder: Path, *, suffix: str = "", given: Sequence[str] = ()
+) -> list[Case]:
+    """The cases sorted, each once, each with a name and an output of its own below ``folder``.
 
-    A file is taken as it is. A folder gives every NIfTI file in it or, where it holds none directly, below
-    it, but for hidden files and folders whose name begins with ``label``. Anything else is a glob pattern
-    (``**`` goes down). Files below ``folder`` are left out of folders and patterns, so that results are never
-    taken for scans.
+    Args:
+        suffix: of every label map; empty for the scan's own format.
 
     Raises:
-        DataError: nothing to predict.
+        DataError: there is none.
         OutputError: a label map would replace a scan.
     """
-    scans = sorted({scan for text in inputs for scan in _scans(text, folder.resolve())})
-    if not scans:
+    unique = sorted({case.images: case for case in cases}.values(), key=lambda case: case.output)
+    if not unique:
         raise DataError(
-            f"nothing to predict in {', '.join(map(str, inputs))}",
-            "a NIfTI file, a folder of them or a pattern that matches some",
+            f"nothing to predict in {', '.join(map(str, given))}",
+            "a scan, a folder of them or a pattern that matches some",
             "check the path, and quote a pattern so that it reaches medseg",
         )
-    outputs = output_paths(scans, folder)
-    sources = set(scans)
+    wanted = [case.output.with_name(_stem(case) + (suffix or own_suffix(case))) for case in unique]
+    outputs = output_paths(wanted, folder, lambda path: path.name)
+    sources = {image for case in unique for image in case.images}
     for output in outputs:
         if output.resolve() in sources:
             raise OutputError(f"{output} is one of the scans", "another place for its label map", "change -o")
-    return [Case(_name(output, folder), (scan,), output) for scan, output in zip(scans, outputs, strict=True)]
+    names = [_name(output, folder) for output in outputs]
+    twice = {name for name, n in Counter(names).items() if n > 1}
+    return [
+        replace(case, name=output.relative_to(folder).as_posix() if name in twice else name, output=output)
+        for case, name, output in zip(unique, names, outputs, strict=True)
+    ]
+
+
+def own_suffix(case: Case) -> str:
+    """The ending of a label map in the scan's own format; NIfTI for DICOM, whose object is written beside."""
+    if case.is_series:
+        return ".nii.gz"
+    name = case.images[0].name.lower()
+    return next((own for ending, own in OWN_FORMAT.items() if name.endswith(ending)), ".nii.gz")
+
+
+def _stem(case: Case) -> str:
+    place = case.output.name
+    if case.is_series:
+        return place
+    ending = next((s for s in SUFFIXES if place.lower().endswith(s)), "")
+    return place[: len(place) - len(ending)] if ending else place if case.is_named else Path(place).stem
 
 
 def scans_in(folder: str | Path) -> list[dict[str, str]]:
-    """The scans of a folder as the dictionaries that a bundle's ``dataset`` takes, by `find_cases`' rule.
+    """The scans of a folder as the dictionaries that a bundle's ``dataset`` takes, by `scans_below`'s rule.
+
+    NIfTI files or, where there is none, pictures: what MONAI's own readers read.
 
     Raises:
         DataError: the folder is missing or holds no scan.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
-        raise DataError(f"no folder {root}", "a folder of NIfTI files", "say --dataset_dir DIR")
-    scans = _scans(str(root), root)
+        raise DataError(f"no folder {root}", "a folder of scans", "say --dataset_dir DIR")
+    scans = _in_folder(root, NIFTI) or _in_folder(root, PICTURES)
     if not scans:
-        raise DataError(f"no NIfTI file in {root}", "at least one scan", "say --dataset_dir DIR")
-    return [{"image": str(scan)} for scan in sorted(scans)]
+        raise DataError(f"no scan in {root}", "a NIfTI file or a picture", "say --dataset_dir DIR")
+    return [{"image": str(scan.resolve())} for scan in sorted(scans)]
+
+
+def scans_below(text: str, folder: Path, *, needed: bool = True) -> list[Path]:
+    """The scans that a file, a folder or a pattern names, sorted; DICOM is not looked for in folders.
+
+    A file is taken as it is. A folder gives every volume in it or, where it holds none directly, below it,
+    but for hidden files and folders whose name begins with ``label``; without any volume it gives pictures.
+    Anything else is a glob pattern (``**`` goes down). Files below ``folder`` are left out of folders and
+    patterns, so that results are never taken for scans.
+
+    Raises:
+        DataError: there is nothing of that name; ``needed`` and the folder holds no scan.
+    """
+    path, outputs = Path(text).expanduser(), folder.resolve()
+    if path.is_dir():
+        found = _in_folder(path, VOLUMES) or _in_folder(path, PICTURES)
+        if needed and not found:
+            raise DataError(f"no scan in {text}", "at least one", "check the path")
+    elif path.exists():
+        return [path.resolve()]
+    elif glob.has_magic(text):
+        found = [Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()]
+    else:
+        raise DataError(f"no file or folder {text}", "a scan, a folder or a pattern", "check the path")
+    full = sorted(file.resolve() for file in found)
+    here = path.resolve()
+    is_inside = outputs == here or outputs in here.parents
+    return [file for file in full if is_inside or outputs not in file.parents]
+
+
+def _in_folder(path: Path, endings: tuple[str, ...]) -> list[Path]:
+    found = [file for file in path.iterdir() if _is_scan(file, endings)]
+    return found or [f for f in path.rglob("*") if _is_scan(f, endings) and not _is_set_apart(f, path)]
 
 
 def _name(output: Path, folder: Path) -> str:
@@ -75,24 +170,8 @@ def _name(output: Path, folder: Path) -> str:
     return name[: -len(".nii.gz")] if name.lower().endswith(".nii.gz") else name.rpartition(".")[0]
 
 
-def _scans(text: str, outputs: Path) -> list[Path]:
-    path = Path(text).expanduser()
-    if path.is_dir():
-        found = [file for file in path.iterdir() if _is_scan(file)]
-        if not found:
-            found = [file for file in path.rglob("*") if _is_scan(file) and not _is_set_apart(file, path)]
-    elif path.exists():
-        return [path.resolve()]
-    elif glob.has_magic(text):
-        found = [Path(file) for file in glob.glob(str(path), recursive=True) if Path(file).is_file()]
-    else:
-        raise DataError(f"no file or folder {text}", "a scan, a folder or a pattern", "check the path")
-    full = [file.resolve() for file in found]
-    return [file for file in full if outputs not in file.parents or outputs == path.resolve()]
-
-
-def _is_scan(path: Path) -> bool:
-    return path.name.lower().endswith(NIFTI) and not path.name.startswith(".") and path.is_file()
+def _is_scan(path: Path, endings: tuple[str, ...]) -> bool:
+    return path.name.lower().endswith(endings) and not path.name.startswith(".") and path.is_file()
 
 
 def _is_set_apart(path: Path, root: Path) -> bool:

@@ -9,7 +9,7 @@ import zlib
 import numpy as np
 from numpy.typing import NDArray
 
-Vertex = tuple[int, int]
+from medseg.contours import loops
 
 
 def outline(mask: NDArray[np.bool_], pixel_mm: tuple[float, float] = (1.0, 1.0)) -> str:
@@ -18,9 +18,8 @@ def outline(mask: NDArray[np.bool_], pixel_mm: tuple[float, float] = (1.0, 1.0))
     It runs along the edges of the pixels, so it shows exactly what was scored. Holes are loops of their own.
     """
     height, width = pixel_mm
-    loops = [_corners(loop) for loop in _loops(mask)]
     return "".join(
-        "M" + "L".join(f"{x * width:.5g} {y * height:.5g}" for y, x in loop) + "Z" for loop in loops
+        "M" + "L".join(f"{x * width:.5g} {y * height:.5g}" for y, x in loop) + "Z" for loop in loops(mask)
     )
 
 
@@ -48,49 +47,3 @@ def data_address(pixels: NDArray[np.uint8]) -> str:
 
 def _chunk(kind: bytes, content: bytes) -> bytes:
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-
-def _loops(mask: NDArray[np.bool_]) -> list[list[Vertex]]:
-    """Closed walks over pixel corners with the mask on the right hand."""
-    ways = _edges(mask)
-    loops = []
-    while ways:
-        start = next(iter(ways))
-        at, loop = start, [start]
-        while True:
-            following = ways[at].pop()
-            if not ways[at]:
-                del ways[at]
-            if following == start:
-                break
-            loop.append(following)
-            at = following
-        loops.append(loop)
-    return loops
-
-
-def _edges(mask: NDArray[np.bool_]) -> dict[Vertex, list[Vertex]]:
-    """From each corner of a pixel where to go along an edge between inside and outside."""
-    padded = np.pad(mask, 1).astype(np.int8)
-    ways: dict[Vertex, list[Vertex]] = {}
-
-    def add(start: Vertex, end: Vertex) -> None:
-        ways.setdefault(start, []).append(end)
-
-    down = np.diff(padded, axis=0)[:, 1:-1]
-    for row, column in np.argwhere(down == 1).tolist():
-        add((row, column), (row, column + 1))
-    for row, column in np.argwhere(down == -1).tolist():
-        add((row, column + 1), (row, column))
-    right = np.diff(padded, axis=1)[1:-1]
-    for row, column in np.argwhere(right == 1).tolist():
-        add((row + 1, column), (row, column))
-    for row, column in np.argwhere(right == -1).tolist():
-        add((row, column), (row + 1, column))
-    return ways
-
-
-def _corners(loop: list[Vertex]) -> list[Vertex]:
-    """The loop without the points at which it goes straight on."""
-    around = [(loop[i - 1], loop[i], loop[(i + 1) % len(loop)]) for i in range(len(loop))]
-    return [b for a, b, c in around if (b[0] - a[0], b[1] - a[1]) != (c[0] - b[0], c[1] - b[1])]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SUFFIXES = (".nii.gz", ".nii")
@@ -20,7 +20,9 @@ def output_name(scan: Path) -> str:
     return f"{scan.stem}.nii.gz"
 
 
-def output_paths(scans: Sequence[Path], folder: Path) -> list[Path]:
+def output_paths(
+    scans: Sequence[Path], folder: Path, name_of: Callable[[Path], str] = output_name
+) -> list[Path]:
     """One path below ``folder`` for each scan, all different, also where letter case does not count.
 
     A scan keeps its file name. Scans that would share one keep as many of their own folders as tells them
@@ -32,7 +34,7 @@ def output_paths(scans: Sequence[Path], folder: Path) -> list[Path]:
     def name(i: int) -> str:
         if depth[i] >= len(full[i].parts):
             return "/".join((*full[i].parts[1:], f"{i + 1}.nii.gz"))
-        last = output_name(full[i])
+        last = name_of(full[i])
         return "/".join((*full[i].parts[-1 - depth[i] : -1], last))
 
     while True:

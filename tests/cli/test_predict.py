@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
@@ -103,7 +104,13 @@ def test_a_case_that_fails_is_told_and_the_others_go_on(
     told = capsys.readouterr()
     assert told.err.startswith("medseg: broken: ")
     assert "2 done, 0 kept, 1 failed" in told.out
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["one.nii.gz", "two.nii"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        "failures.json",
+        *("one.nii.gz", "one.volumes.csv", "two.nii", "two.volumes.csv", "volumes.csv"),
+    ]
+    (failure,) = json.loads((tmp_path / "out" / "failures.json").read_text())
+    assert failure["case"] == "broken"
+    assert "stream is damaged" in failure["reason"]
 
 
 @pytest.mark.parametrize("given", ["empty", "nowhere", "empty/*.nii.gz"])
@@ -223,7 +230,7 @@ def test_a_memory_limit_that_no_way_keeps_is_told_before_the_start(
 ) -> None:
     assert predict(bundle, "-i", scans / "two.nii", "-o", tmp_path / "out", "--max-ram", "100M") == 3
     assert "expected at least" in capsys.readouterr().err
-    assert not list((tmp_path / "out").glob("*"))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["failures.json"]
 
 
 def test_a_size_that_is_none_is_told(bundle: Path, scans: Path, tmp_path: Path) -> None:

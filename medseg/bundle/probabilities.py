@@ -1,0 +1,45 @@
+"""A bundle's probabilities on the scan's own grid, for those who want more than labels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import torch
+from monai.data import MetaTensor
+
+from medseg.bundle.predicting import Predictor
+from medseg.errors import BundleError
+from medseg.inference.runtimes import torch_network
+
+
+def probabilities(predictor: Predictor, images: tuple[Path, ...]) -> np.ndarray:
+    """Probability of each channel at each voxel of the scan, shape (x, y, z, channel), float32.
+
+    They are the bundle's own post-processing up to its AsDiscreted; where that holds no activation, softmax
+    (or sigmoid where regions are cut at a threshold) is applied on the scan's grid. The network runs again.
+
+    Raises:
+        BundleError: an ensemble, or post-processing without AsDiscreted.
+    """
+    if len(predictor.modules) > 1:
+        raise BundleError("probabilities of an ensemble", "one bundle", "leave out --probabilities")
+    steps = list(getattr(predictor.postprocessing, "transforms", ()))
+    names = [type(step).__name__ for step in steps]
+    if "AsDiscreted" not in names:
+        raise BundleError(f"postprocessing {names}", "an AsDiscreted", "leave out --probabilities")
+    last = names.index("AsDiscreted")
+    item = predictor.preprocessed(images)
+    image = item[predictor.image_key]
+    inferer = getattr(predictor.inferer, "inferer", predictor.inferer)
+    with torch.inference_mode():
+        scores = inferer(
+            torch.as_tensor(image)[None].to(predictor.device), torch_network(predictor.modules[0])
+        )
+    item[predictor.pred_key] = MetaTensor(scores[0].clone(), meta=dict(image.meta))
+    for step in steps[:last]:
+        item = step(item)
+    found = torch.as_tensor(item[predictor.pred_key]).float().cpu()
+    if "Activationsd" not in names[:last]:
+        found = torch.softmax(found, 0) if steps[last].argmax[0] else torch.sigmoid(found)
+    return np.moveaxis(found.numpy(), 0, -1)

@@ -1,0 +1,87 @@
+"""The DICOM series below a folder, each with its files, whatever the files are called."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from medseg.data.dicom import NO_IMAGES, is_dicom
+from medseg.data.findings import Finding, UnreadableError
+from medseg.data.isolation import as_array
+from medseg.data.reading import Image, shared_reader
+
+
+@dataclass(frozen=True)
+class Series:
+    """Files that share a SeriesInstanceUID.
+
+    Attributes:
+        folder: the deepest one that holds them all.
+        mark: eight characters that stand for the UID in names.
+        identity: the patient's name, number and birth date, to be kept out of what is written.
+    """
+
+    uid: str
+    folder: Path
+    modality: str
+    files: tuple[Path, ...]
+    mark: str
+    identity: tuple[str, ...]
+
+
+def series_of(files: Sequence[Path]) -> list[Series]:
+    """Every series with pixels among some files, sorted by folder and UID; localizers are left out.
+
+    Segmentations, structure sets, reports and what holds no image are left out too, and files that are no
+    DICOM. Headers are read in a child process.
+    """
+    candidates = sorted(path.resolve() for path in files if _is_candidate(path))
+    if not candidates:
+        return []
+    reply, _ = shared_reader().ask("summary", [str(p) for p in candidates])
+    parts: dict[str, list[dict[str, object]]] = {}
+    for entry in reply["series"]:
+        if str(entry["modality"]) not in NO_IMAGES | {"SEG"} and not entry.get("is_localizer"):
+            parts.setdefault(str(entry["uid"]), []).append(entry)
+    found = [_series(uid, entries) for uid, entries in parts.items()]
+    return sorted(found, key=lambda one: (one.folder, one.uid))
+
+
+def examine_series(files: Sequence[Path]) -> tuple[Image | None, tuple[Finding, ...]]:
+    """The volume of one series, or None where there is none, and everything that is amiss."""
+    try:
+        reply, payload = shared_reader().ask("dicom", [str(p) for p in files])
+    except UnreadableError as error:
+        return None, (error.finding,)
+    affine = np.array(reply["affine"], float)
+    found = tuple(reply["findings"])
+    return Image(as_array(reply, payload), affine, "DICOM", findings=found, **reply["about"]), found
+
+
+def _series(uid: str, entries: Sequence[dict[str, object]]) -> Series:
+    files = sorted(Path(str(f)) for entry in entries for f in entry["files"])  # type: ignore[attr-defined]
+    identity = {str(entry.get(key) or "") for entry in entries for key in ("name", "patient", "birth")} - {""}
+    mark = hashlib.sha256(uid.encode()).hexdigest()[:8]
+    return Series(
+        uid, _common(files), str(entries[0]["modality"]), tuple(files), mark, tuple(sorted(identity))
+    )
+
+
+def _common(files: Sequence[Path]) -> Path:
+    folder = files[0].parent
+    while any(folder not in file.parents for file in files):
+        folder = folder.parent
+    return folder
+
+
+def _is_candidate(path: Path) -> bool:
+    if path.name.startswith(".") or path.name.upper() == "DICOMDIR":
+        return False
+    if not path.is_file():
+        return False
+    with path.open("rb") as stream:
+        return is_dicom(stream.read(132)) or path.suffix.lower() in (".dcm", ".ima")

@@ -1,0 +1,46 @@
+"""The books of a run in its output folder: ``failures.json`` and ``volumes.csv``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from medseg.inference.cases import Case
+from medseg.inference.cohort import Outcome
+from medseg.inference.delivery import beside
+from medseg.inference.privacy import redacted
+from medseg.writers import replacing
+from medseg.writers.volumes import read_volumes, write_volumes
+
+
+def write_failures(folder: Path, failed: Sequence[Outcome]) -> Path | None:
+    """Where the failed cases are listed, one per line with the reason; the file goes where there is none.
+
+    An entry has ``case``, ``input`` (its first file), ``reason`` and, for what is a bug of ours, ``trace``.
+    """
+    path = folder / "failures.json"
+    if not failed:
+        path.unlink(missing_ok=True)
+        return None
+    lines = ",\n".join(json.dumps(_entry(outcome), ensure_ascii=False) for outcome in failed)
+    with replacing(path, overwrite=True) as partial:
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return path
+
+
+def _entry(outcome: Outcome) -> dict[str, str]:
+    case = outcome.case
+    entry = {
+        "case": case.name,
+        "input": redacted(str(case.images[0]), case.identity),
+        "reason": outcome.reason,
+    }
+    return entry | ({"trace": outcome.trace} if outcome.trace else {})
+
+
+def collect_volumes(folder: Path, cases: Iterable[Case]) -> Path | None:
+    """One table of the volumes of all done cases, made of each case's own; None where there is none."""
+    own = [beside(case.output, ".volumes.csv") for case in cases]
+    rows = [row for path in own if path.exists() for row in read_volumes(path)]
+    return write_volumes(folder / "volumes.csv", rows, overwrite=True) if rows else None

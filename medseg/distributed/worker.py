@@ -1,0 +1,205 @@
+"""What one worker does: the bundles loaded once, then case after case from its files to its files."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from time import perf_counter
+
+import nibabel as nib
+import numpy as np
+
+from medseg.bundle.predicting import Predictor, inference_config, load_ensemble
+from medseg.bundle.probabilities import probabilities
+from medseg.bundle.restricted import check
+from medseg.bundle.structures import asks_of, structures_of
+from medseg.errors import GeometryError, MedsegError
+from medseg.inference.cases import Case
+from medseg.inference.cohort import Outcome, one_line
+from medseg.inference.confidence import Meter
+from medseg.inference.delivery import Result, Wanted, beside, deliver, outputs_of
+from medseg.inference.privacy import redacted
+from medseg.inference.staging import Staged, stage
+from medseg.labels import Structure
+
+SCRATCH = ".scratch-"
+
+
+@dataclass(frozen=True)
+class Job:
+    """The same for every case of a run; plain values, so that it can be sent to another machine.
+
+    Attributes:
+        folder: of the outputs; nothing is written elsewhere.
+        trust: run whatever the bundles hold.
+        allow: rules of findings that do not refuse a case.
+        n_threads: of torch in this worker; 0 leaves them as they are.
+    """
+
+    bundles: tuple[Path, ...]
+    folder: Path
+    device: str | None = None
+    engine: str = "auto"
+    runtime: str = "torch"
+    max_ram: int | None = None
+    trust: bool = False
+    overwrite: bool = False
+    wanted: Wanted = field(default_factory=Wanted)
+    allow: tuple[str, ...] = ()
+    n_threads: int = 0
+
+
+class Worker:
+    """A loaded predictor and what it knows of its structures.
+
+    Raises:
+        BundleError: a bundle can't be loaded, or several don't fit together.
+    """
+
+    def __init__(self, job: Job) -> None:
+        if job.n_threads:
+            import torch
+
+            torch.set_num_threads(job.n_threads)
+        self.job = job
+        modes = [check(b, trust=job.trust, files=[inference_config(b)]) for b in job.bundles]
+        self.mode = next((mode for mode in modes if not mode.full), modes[0])
+        with self.mode.kept_in(job.folder):
+            self.predictor: Predictor = load_ensemble(
+                job.bundles,
+                device=job.device,
+                engine=job.engine,
+                trust=job.trust,
+                max_ram=job.max_ram,
+                runtime=job.runtime,
+                output=job.folder,
+            )
+        why = self.predictor.why_stock
+        self._told = [f"the bundle's own post-processing is used: {why}"] if why else []
+        self.predictor.tell = self._told.append
+        self.structures = structures_of(job.bundles[0])
+        self.asks = asks_of(job.bundles[0], self.predictor.modules[0])
+        self.meter = self._meter()
+
+    def do(self, case: Case) -> Outcome:
+        """What became of the case; its files are written, or nothing is."""
+        start = perf_counter()
+        words = case.identity
+        if not self.job.overwrite and is_done(case, self.job.wanted, self.structures):
+            return Outcome(case, "kept")
+        try:
+            notes = self._written(case)
+        except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
+            trace = "" if isinstance(error, MedsegError) else traceback.format_exc()
+            reason = redacted(one_line(error), words)
+            return Outcome(case, "failed", perf_counter() - start, reason, redacted(trace, words))
+        told, self._told[:] = tuple(self._told), []
+        notes = tuple(redacted(note, words) for note in (*notes, *told))
+        return Outcome(case, "done", perf_counter() - start, notes=notes)
+
+    def _written(self, case: Case) -> tuple[str, ...]:
+        # Below the output, where a bundle in restricted mode may write, and out of every pattern's reach.
+        self.job.folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self.job.folder) as scratch:
+            staged = stage(case, Path(scratch), self.asks.n_channels, allow=self.job.allow)
+            with self.mode.kept_in(self.job.folder):
+                result = self._result(case, staged, Path(scratch))
+            notes = deliver(case, staged, result, self._named(result.labels), self.job.wanted)
+        _sweep(case.output)
+        return (*staged.notes, *notes)
+
+    def _result(self, case: Case, staged: Staged, scratch: Path) -> Result:
+        self._read_confidence(())
+        if self.asks.n_axes == 3 and len(staged.shape) == 2:
+            raise GeometryError("a picture", "a volume", "take a bundle that was made for pictures")
+        try:
+            labels = self._labels(case, staged, scratch)
+        except MedsegError:
+            raise
+        except Exception as error:
+            # What a network says of a tensor that does not fit it is of no use to whoever gave the scan.
+            self._refuse_misfit(staged, error)
+            raise
+        confidence = self._read_confidence(self._named(labels))
+        asked = self.job.wanted.probabilities
+        return Result(labels, confidence, probabilities(self.predictor, staged.images) if asked else None)
+
+    def _labels(self, case: Case, staged: Staged, scratch: Path) -> np.ndarray:
+        if staged.like is None:
+            labels = self.predictor.to_labels(staged.images)
+        else:
+            at = replace(case, images=staged.images, output=scratch / "labels.nii")
+            labels = np.asarray(nib.load(self.predictor.predict(at, overwrite=True)).dataobj)
+        if labels.shape[: len(staged.shape)] != staged.shape:
+            raise GeometryError(
+                f"labels of shape {labels.shape} for a scan of shape {staged.shape}",
+                "labels on the scan's grid",
+                "mend the bundle's post-processing",
+            )
+        return labels
+
+    def _refuse_misfit(self, staged: Staged, error: Exception) -> None:
+        """Raise what is wrong with the scan for this bundle, where that explains the error.
+
+        Raises:
+            GeometryError: a volume for a network of pictures, or another number of channels.
+        """
+        found = f"a {'picture' if staged.like is None else 'volume'} with {staged.n_channels} channels"
+        wrong_channels = self.asks.n_channels and self.asks.n_channels != staged.n_channels
+        wrong_axes = self.asks.n_axes and self.asks.n_axes != len(staged.shape)
+        if wrong_channels or wrong_axes:
+            kind = {2: "pictures", 3: "volumes"}.get(self.asks.n_axes, "images")
+            raise GeometryError(
+                found,
+                f"{kind} with {self.asks.n_channels or 'other'} channels",
+                "take the bundle that was made for such scans, or name one file per channel",
+            ) from error
+
+    def _named(self, labels: np.ndarray) -> tuple[Structure, ...]:
+        """The bundle's structures, or one without a name for each number or map that there is."""
+        if self.structures and (labels.ndim < 4 or labels.shape[3] == len(self.structures)):
+            return self.structures
+        numbers = (
+            range(1, labels.shape[3] + 1) if labels.ndim == 4 else (int(n) for n in np.unique(labels) if n)
+        )
+        return tuple(Structure(f"label {n}", frozenset([n])) for n in numbers)
+
+    def _meter(self) -> Meter | None:
+        known = self.predictor.understood
+        if known is None:
+            return None
+        is_averaged = known.plan.mirroring is not None or len(self.predictor.modules) > 1
+        decision = known.plan.decision
+        meter = Meter(decision.threshold is not None, is_averaged and decision.activation != "none")
+        self.predictor.watch = meter.watching
+        return meter
+
+    def _read_confidence(self, structures: Sequence[Structure]) -> dict[str, float]:
+        if self.meter is None or self.predictor.understood is None:
+            return {}
+        means, numbers = self.meter.read(), self.predictor.understood.plan.decision.numbers
+        if self.meter.is_regions and numbers is None:
+            return {s.name: means[i] for i, s in enumerate(structures) if i in means}
+        by_number = {numbers[c] if numbers else c: mean for c, mean in means.items()}
+        return {
+            s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region
+        }
+
+
+def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:
+    """True where what is written last exists; a series without millimetres has a picture instead."""
+    if wanted.per_structure:
+        return all(path.exists() for path in outputs_of(case, wanted, structures))
+    return case.output.exists() or (case.is_series and beside(case.output, ".png").exists())
+
+
+def _sweep(output: Path) -> None:
+    """Remove what a killed worker left of this case; nobody else works on it."""
+    name = re.escape(re.sub(r"(\.nii\.gz|\.[a-z]+)$", "", output.name))
+    for path in output.parent.glob(".*.part"):
+        if re.fullmatch(rf"\.{name}\..*\d+\.part", path.name):
+            path.unlink(missing_ok=True)

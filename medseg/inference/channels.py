@@ -1,0 +1,56 @@
+"""Files that are the channels of one scan, joined by how they are named."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from medseg.errors import DataError
+from medseg.inference.cases import Case, ending_of
+
+
+def by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
+    """One case for each text that ``*`` stands for, its files in the order of the patterns."""
+    forms = [
+        re.compile(".*".join(map(re.escape, p.split("*", 1))).replace(".*", "(.+)", 1)) for p in patterns
+    ]
+    found: dict[tuple[Path, str], dict[int, Path]] = {}
+    for case in cases:
+        for i, form in enumerate(forms):
+            match = form.fullmatch(case.images[0].name)
+            if match:
+                found.setdefault((case.images[0].parent, match.group(1)), {})[i] = case.images[0]
+                break
+    if not found:
+        raise DataError(
+            f"no scan is named as {', '.join(patterns)}", "one scan per pattern", "mend --channel"
+        )
+    return [_joined(name, files, len(patterns)) for (_, name), files in sorted(found.items())]
+
+
+def by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:
+    """Files that end in ``_0000``, ``_0001`` and so on, joined; the others as they are."""
+    found: dict[tuple[Path, str], dict[int, Path]] = {}
+    single = []
+    for case in cases:
+        match = re.fullmatch(r"(.+)_(\d{4})" + re.escape(ending_of(case.images[0])), case.images[0].name)
+        if match and len(case.images) == 1 and not case.is_series:
+            found.setdefault((case.images[0].parent, match.group(1)), {})[int(match.group(2))] = case.images[
+                0
+            ]
+        else:
+            single.append(case)
+    return single + [_joined(name, files, n_channels) for (_, name), files in sorted(found.items())]
+
+
+def _joined(name: str, files: dict[int, Path], n_channels: int) -> Case:
+    missing = [i for i in range(n_channels) if i not in files]
+    if missing:
+        raise DataError(
+            f"{name} lacks {len(missing)} of {n_channels} channels, first number {missing[0]}",
+            "a file for each channel",
+            "add it, or name complete cases only",
+        )
+    images = tuple(files[i] for i in range(n_channels))
+    return Case(name, images, images[0].with_name(name + ending_of(images[0])), is_named=True)

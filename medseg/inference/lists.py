@@ -1,0 +1,76 @@
+"""Cases that a list names, and those of DICOM series."""
+
+from __future__ import annotations
+
+import csv
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from medseg.data import read_manifest
+from medseg.data.series import Series, series_of
+from medseg.errors import ManifestError
+from medseg.inference.cases import Case, ending_of
+from medseg.inference.privacy import without_names
+
+
+def listed(path: Path, data: Path, with_names: bool = False) -> list[Case]:
+    """The cases of a manifest or list, in its order.
+
+    A ``.txt`` has a scan per line, channels parted by tabs. A ``.csv`` or ``.tsv`` has a header: columns
+    whose name begins with ``image`` are channels in their order, ``case`` is the name.
+
+    Raises:
+        ManifestError: it can't be read, or names no case.
+    """
+    rows: list[tuple[str, Sequence[str]]] = []
+    if path.suffix.lower() == ".json":
+        rows = [(case.case, case.image) for case in read_manifest(path).items]
+    else:
+        with path.open(newline="", encoding="utf-8") as file:
+            if path.suffix.lower() == ".txt":
+                lines = [line.rstrip("\n") for line in file if line.strip()]
+                rows = [("", line.split("\t")) for line in lines]
+            else:
+                rows = _table(
+                    csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), path
+                )
+    if not rows:
+        raise ManifestError(f"{path} names no case", "one per line", "add the scans")
+    return [_listed_case(name, [data / image for image in images], with_names) for name, images in rows]
+
+
+def _listed_case(name: str, images: Sequence[Path], with_names: bool) -> Case:
+    full = tuple(image.resolve() for image in images)
+    if len(full) == 1 and full[0].is_dir():
+        series = series_of([file for file in full[0].rglob("*") if file.is_file()])
+        if len(series) == 1:
+            (case,) = series_cases(series, series[0].folder, full[0], with_names)
+            return replace(case, name=name, output=full[0].with_name(name)) if name else case
+    place = full[0].with_name(name + ending_of(full[0])) if name else full[0]
+    return Case(name or place.name, full, place, is_named=bool(name))
+
+
+def _table(rows: Iterable[list[str]], path: Path) -> list[tuple[str, Sequence[str]]]:
+    header, *body = [row for row in rows if any(row)] or [[]]
+    columns = [i for i, title in enumerate(header) if title.lower().startswith("image")]
+    if not columns:
+        raise ManifestError(f"{path} has the columns {header}", "a column `image`", "name it in the header")
+    name = header.index("case") if "case" in header else -1
+    return [(row[name] if name >= 0 else "", [row[i] for i in columns if row[i]]) for row in body]
+
+
+def series_cases(series: Sequence[Series], path: Path, root: Path, with_names: bool = False) -> list[Case]:
+    """A case per series, named by its folder below ``root``, no word of the patient in its name."""
+    count = Counter(one.folder for one in series)
+    cases = []
+    for one in series:
+        inside = one.folder.relative_to(path).parts
+        if count[one.folder] > 1:
+            inside = (*inside, f"{one.modality.lower()}_{one.mark}")
+        identity = () if with_names else one.identity
+        hidden = without_names((*root.parts[-2:], *inside), identity, one.mark)
+        place = Path("/", *(part for part in hidden if part != "/"))
+        cases.append(Case(place.name, one.files, place, is_series=True, identity=identity))
+    return cases

@@ -1,0 +1,68 @@
+"""Pictures made to fit a bundle: colours to its channels, and a file that MONAI's PILReader reads."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from medseg.data.reading import Image
+from medseg.errors import DataError
+
+# ITU-R BT.601, as Pillow's own conversion to grey.
+LUMA = np.array([0.299, 0.587, 0.114])
+
+
+def fitted(image: Image, n_channels: int) -> tuple[Image, list[str]]:
+    """The picture with so many channels where its colours can be made to fit, and what was done.
+
+    Alpha is dropped. Grey is repeated for a bundle of colours; colours that are all grey become one channel,
+    true ones their luminance, which is told.
+
+    Args:
+        n_channels: 1 or 3; anything else leaves the colours as they are.
+    """
+    array, notes = image.array, []
+    if array.ndim == 3 and array.shape[2] in (2, 4):
+        array = array[:, :, : array.shape[2] - 1]
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    if n_channels == 3 and array.ndim == 2:
+        array = np.repeat(array[:, :, None], 3, axis=2)
+        notes.append("a grey picture, read as three equal colours")
+    elif n_channels == 1 and array.ndim == 3 and array.shape[2] == 3:
+        if not (array == array[:, :, :1]).all():
+            notes.append("a picture in colour, read as grey")
+        array = (array @ LUMA + 0.5).astype(array.dtype)
+    if array is image.array:
+        return image, []
+    return replace(image, array=array, is_rgb=array.ndim == 3), notes
+
+
+def picture_file(image: Image, source: Path | None, target: Path, is_unchanged: bool) -> Path:
+    """The picture itself where PILReader sees the same pixels in it, else a PNG beside ``target``.
+
+    Raises:
+        DataError: pixels that PNG can't hold.
+    """
+    from PIL import Image as Pillow
+
+    if source is not None and is_unchanged and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
+        with Pillow.open(source) as picture:
+            if picture.mode in ("L", "RGB") or (picture.mode == "P" and image.array.ndim == 2):
+                return source
+    array = image.array
+    if array.dtype.kind in "iub" and array.size and array.min() >= 0:
+        array = array.astype(
+            np.uint8 if array.max() < 1 << 8 else np.uint16 if array.max() < 1 << 16 else int
+        )
+    if array.dtype not in (np.uint8, np.uint16) or (array.ndim == 3 and array.dtype != np.uint8):
+        raise DataError(
+            f"a picture of shape {image.array.shape} with {image.array.dtype} pixels",
+            "8 or 16 bits from 0 upwards, 8 in colour",
+            "convert it to PNG",
+        )
+    path = target.with_suffix(".png")
+    Pillow.fromarray(np.ascontiguousarray(np.swapaxes(array, 0, 1))).save(path)
+    return path

@@ -1,0 +1,177 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import dcmqi
+import highdicom as hd
+import numpy as np
+import pydicom
+import pytest
+import SimpleITK
+from scipy.spatial.transform import Rotation
+
+from medseg.data.series import examine_series, series_of
+from medseg.labels import Structure
+from medseg.writers.dicom_seg import write_dicom_seg
+
+LIVER = Structure("liver", frozenset([1]), code="SCT:10200004:Liver")
+TUMOUR = Structure("tumour", frozenset([2]))
+TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
+
+
+def ct(folder: Path, *, turn: np.ndarray, reverse: bool, n: int = 5) -> list[Path]:
+    """A synthetic CT of 12 columns, 10 rows; files in the order of the slices or against it."""
+    folder.mkdir()
+    uid = "1.2.826.0.1.3680043.8.498.1"
+    files = []
+    for z in range(n):
+        data = pydicom.Dataset()
+        data.file_meta = pydicom.dataset.FileMetaDataset()
+        data.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
+        data.SOPClassUID = data.file_meta.MediaStorageSOPClassUID = pydicom.uid.CTImageStorage
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{uid}.{z + 1}"
+        data.SeriesInstanceUID, data.StudyInstanceUID = uid, f"{uid}.0.1"
+        data.FrameOfReferenceUID, data.Modality = f"{uid}.0.2", "CT"
+        data.PatientName, data.PatientID = "Doe^Jane", "4711"
+        data.PatientBirthDate, data.PatientSex = "19700101", "F"
+        data.StudyDate, data.StudyTime, data.StudyID, data.AccessionNumber = "20200102", "101112", "1", ""
+        data.ReferringPhysicianName, data.SeriesNumber = "", 3
+        data.InstanceNumber = n - z if reverse else z + 1
+        data.Rows, data.Columns, data.PixelSpacing, data.SliceThickness = 10, 12, [0.75, 0.5], 2.0
+        data.ImageOrientationPatient = [f"{v:.12g}"[:16] for v in (*turn[:, 0], *turn[:, 1])]
+        data.ImagePositionPatient = [f"{v:.12g}"[:16] for v in np.array([-10, 5, 30]) + 2.0 * z * turn[:, 2]]
+        data.SamplesPerPixel, data.PhotometricInterpretation, data.PixelRepresentation = 1, "MONOCHROME2", 1
+        data.BitsAllocated, data.BitsStored, data.HighBit = 16, 16, 15
+        data.RescaleSlope, data.RescaleIntercept = 1, -1024
+        data.PixelData = np.full((10, 12), z, np.int16).tobytes()
+        files.append(folder / f"{n - z if reverse else z:03}.dcm")
+        data.save_as(files[-1], enforce_file_format=True)
+    return files
+
+
+def some_labels(shape: tuple[int, ...]) -> np.ndarray:
+    """Two boxes in the middle slices, first and last slice empty, different along every axis."""
+    labels = np.zeros(shape, np.uint8)
+    labels[1 : shape[0] // 2, 2 : shape[1] - 3, 1:3] = 1
+    labels[shape[0] // 2 : shape[0] - 3, 3:5, 2 : shape[2] - 1] = 2
+    return labels
+
+
+def millimetres(mask: np.ndarray, affine: np.ndarray) -> np.ndarray:
+    """Sorted places of a mask's voxels, RAS mm, to a hundredth."""
+    points = np.argwhere(mask) @ affine[:3, :3].T + affine[:3, 3]
+    rounded = np.round(points, 2) + 0.0
+    return rounded[np.lexsort(rounded.T)]
+
+
+TURNS = {
+    "axial": np.eye(3),
+    "oblique": Rotation.from_euler("xyz", [10, -20, 30], degrees=True).as_matrix(),
+    "sagittal": np.array([[0.0, 0, -1], [1, 0, 0], [0, -1, 0]]),
+}
+
+
+@pytest.fixture(params=[(turn, order) for turn in TURNS for order in ("forward", "reversed")], ids="-".join)
+def series(request: pytest.FixtureRequest, tmp_path: Path) -> list[Path]:
+    turn, order = request.param
+    return ct(tmp_path / "series", turn=TURNS[turn], reverse=order == "reversed")
+
+
+# pydicom takes frames as small as these for uncompressed ones.
+@pytest.mark.filterwarnings("ignore:The number of bytes of compressed pixel data")
+@pytest.mark.parametrize("kind", ["binary", "labelmap"])
+def test_highdicom_reads_the_same_voxels_at_the_same_millimetres(
+    series: list[Path], tmp_path: Path, kind: str
+) -> None:
+    image, _ = examine_series(series[::-1])
+    labels = some_labels(image.shape)
+    path = write_dicom_seg(
+        tmp_path / "s.dcm", labels, image.affine, source=series, structures=[LIVER, TUMOUR], kind=kind
+    )
+    volume = hd.seg.segread(path).get_volume(combine_segments=True)
+    assert volume.array.shape == (5, 10, 12)
+    for number in (1, 2):
+        np.testing.assert_array_equal(
+            millimetres(volume.array == number, TO_RAS @ volume.affine),
+            millimetres(labels == number, image.affine),
+        )
+
+
+def test_dcmqi_reads_the_same_voxels_at_the_same_millimetres(series: list[Path], tmp_path: Path) -> None:
+    image, _ = examine_series(series)
+    labels = some_labels(image.shape)
+    path = write_dicom_seg(
+        tmp_path / "s.dcm", labels, image.affine, source=series, structures=[LIVER, TUMOUR]
+    )
+    out = tmp_path / "dcmqi"
+    out.mkdir()
+    tool = Path(dcmqi.__file__).parent / "bin" / "segimage2itkimage"
+    subprocess.run([tool, "-t", "nrrd", "--outputDirectory", out, "--inputDICOM", path], check=True)
+    for number in (1, 2):
+        read = SimpleITK.ReadImage(str(out / f"{number}.nrrd"))
+        assert read.GetSize()[2] == 5
+        affine = np.eye(4)
+        affine[:3, :3] = np.array(read.GetDirection()).reshape(3, 3) * read.GetSpacing()
+        affine[:3, 3] = read.GetOrigin()
+        mask = SimpleITK.GetArrayFromImage(read).T != 0
+        np.testing.assert_allclose(
+            millimetres(mask, TO_RAS @ affine), millimetres(labels == number, image.affine), atol=0.02
+        )
+
+
+def test_structures_are_coded_tracked_and_refer_to_every_frame(tmp_path: Path) -> None:
+    series = ct(tmp_path / "series", turn=np.eye(3), reverse=False)
+    image, _ = examine_series(series)
+    path = write_dicom_seg(
+        tmp_path / "s.dcm", some_labels(image.shape), image.affine, source=series, structures=[LIVER, TUMOUR]
+    )
+    data = pydicom.dcmread(path)
+    liver, tumour = data.SegmentSequence
+    assert liver.SegmentedPropertyTypeCodeSequence[0].CodeValue == "10200004"
+    assert tumour.SegmentedPropertyTypeCodeSequence[0].CodeMeaning == "Neoplasm"
+    assert liver.TrackingID == "liver"
+    assert liver.TrackingUID != tumour.TrackingUID
+    assert data.SegmentationType == "BINARY"
+    assert data.NumberOfFrames == 10
+    referenced = {
+        item.ReferencedSOPInstanceUID for item in data.ReferencedSeriesSequence[0].ReferencedInstanceSequence
+    }
+    assert referenced == {pydicom.dcmread(file).SOPInstanceUID for file in series}
+
+
+def test_equal_labels_are_equal_files(tmp_path: Path) -> None:
+    series = ct(tmp_path / "series", turn=np.eye(3), reverse=False)
+    image, _ = examine_series(series)
+    first, second = (
+        write_dicom_seg(
+            tmp_path / name, some_labels(image.shape), image.affine, source=order, structures=[LIVER, TUMOUR]
+        )
+        for name, order in (("a.dcm", series), ("b.dcm", series[::-1]))
+    )
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_labels_without_a_structure_keep_every_slice(tmp_path: Path) -> None:
+    series = ct(tmp_path / "series", turn=np.eye(3), reverse=False)
+    image, _ = examine_series(series)
+    nothing = np.zeros(image.shape, np.uint8)
+    path = write_dicom_seg(tmp_path / "s.dcm", nothing, image.affine, source=series, structures=[LIVER])
+    assert hd.seg.segread(path).get_volume().array.shape[:3] == (5, 10, 12)
+
+
+@pytest.mark.data
+@pytest.mark.skipif("MEDSEG_TEST_DATA" not in os.environ, reason="MEDSEG_TEST_DATA is unset")
+def test_a_ct_of_a_hospital_makes_the_round_trip(tmp_path: Path) -> None:
+    (series,) = series_of(list((Path(os.environ["MEDSEG_TEST_DATA"]) / "dicom_ct" / "series").iterdir()))
+    image, _ = examine_series(series.files)
+    labels = some_labels(image.shape)
+    path = write_dicom_seg(
+        tmp_path / "s.dcm", labels, image.affine, source=series.files, structures=[LIVER, TUMOUR]
+    )
+    volume = hd.seg.segread(path).get_volume(combine_segments=True)
+    assert volume.array.shape == image.shape[::-1]
+    places = volume.get_affine("RAS") if hasattr(volume, "get_affine") else TO_RAS @ volume.affine
+    frames = volume.array if places[2, 0] * image.affine[2, 2] > 0 else volume.array[::-1]
+    np.testing.assert_array_equal(frames, labels.T)

@@ -138,6 +138,8 @@ class Predictor:
 
     def _prepared_by_monai(self, images: tuple[Path, ...]) -> tuple[Prepared, Demand]:
         image = self.preprocessed(images)[self.image_key]
+        # PILReader leaves it out: the grid of a picture is that of its pixels.
+        image.meta.setdefault("original_affine", np.eye(4))
         meta = {**image.meta, "affine": image.meta["original_affine"]}
         source = Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
         self._measure(int(image.shape[0]), source.source.shape)

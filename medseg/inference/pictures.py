@@ -14,6 +14,19 @@ from medseg.errors import DataError
 LUMA = np.array([0.299, 0.587, 0.114])
 
 
+def in_true_colours(image: Image, source: Path | None) -> Image:
+    """The picture with the colours of its palette, where the file has one and the pixels are its indices."""
+    from PIL import Image as Pillow
+
+    if source is None or image.kind != "picture" or image.array.ndim != 2:
+        return image
+    with Pillow.open(source) as picture:
+        if picture.mode != "P":
+            return image
+        colours = np.asarray(picture.convert("RGB"))
+    return replace(image, array=np.swapaxes(colours, 0, 1), is_rgb=True)
+
+
 def fitted(image: Image, n_channels: int) -> tuple[Image, list[str]]:
     """The picture with so many channels where its colours can be made to fit, and what was done.
 
@@ -50,7 +63,7 @@ def picture_file(image: Image, source: Path | None, target: Path, is_unchanged: 
 
     if source is not None and is_unchanged and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
         with Pillow.open(source) as picture:
-            if picture.mode in ("L", "RGB") or (picture.mode == "P" and image.array.ndim == 2):
+            if picture.mode in ("L", "RGB"):
                 return source
     array = image.array
     if array.dtype.kind in "iub" and array.size and array.min() >= 0:

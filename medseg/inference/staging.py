@@ -15,7 +15,7 @@ from medseg.data.reading import Image, examine
 from medseg.data.series import examine_series
 from medseg.errors import DataError, GeometryError
 from medseg.inference.cases import Case
-from medseg.inference.pictures import fitted, picture_file
+from medseg.inference.pictures import fitted, in_true_colours, picture_file
 from medseg.inference.scan import open_scan
 from medseg.writers import read_header
 
@@ -82,7 +82,7 @@ def stage(
             files.append(_volume_file(whole, source, folder / f"channel_{number}", whole is image))
         else:
             wanted = n_channels if len(sources) == 1 else 1
-            whole, more = fitted(whole, wanted)
+            whole, more = fitted(in_true_colours(whole, source), wanted)
             notes += more
             files.append(picture_file(whole, source, folder / f"channel_{number}", whole is image))
         channels += whole.channels

@@ -1,8 +1,11 @@
-"""What became of a case among many: what is done is kept, what fails is told, the rest goes on."""
+"""Many cases in one go: what is done is kept, what fails is told, the rest goes on."""
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from time import perf_counter
 from typing import Literal
 
 from medseg.errors import MedsegError
@@ -29,6 +32,27 @@ class Outcome:
     reason: str = ""
     trace: str = ""
     notes: tuple[str, ...] = ()
+
+
+def predict_cases(
+    cases: Iterable[Case], predict: Callable[[Case], object], *, overwrite: bool = False
+) -> Iterator[Outcome]:
+    """The outcome of each case in turn; ``predict`` is called for those without a label map.
+
+    A case that raises is an outcome like any other, with its reason, so that one damaged scan does not cost
+    the others. An interruption (Ctrl-C) ends the run; what is done stays.
+    """
+    for case in cases:
+        if case.output.exists() and not overwrite:
+            yield Outcome(case, "kept")
+            continue
+        start = perf_counter()
+        try:
+            predict(case)
+        except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
+            yield Outcome(case, "failed", perf_counter() - start, one_line(error), traceback.format_exc())
+        else:
+            yield Outcome(case, "done", perf_counter() - start)
 
 
 def one_line(error: Exception) -> str:

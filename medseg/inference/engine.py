@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medseg.inference.decision import Decision, native_codes
+from medseg.inference.decision import Decision
+from medseg.inference.native import native_labels
 from medseg.inference.slabs import Network, Source, Strip, Tiling, blended_slabs
 from medseg.inference.wayback import AxisMap, WayBack
 from medseg.inference.windows import Windows
@@ -29,7 +30,7 @@ class Block:
     """
 
     where: tuple[slice, ...]
-    labels: npt.NDArray[np.uint16]
+    labels: npt.NDArray[np.uint8 | np.uint16]
 
 
 def label_blocks(
@@ -68,8 +69,8 @@ def label_blocks(
                 local, first, stop = part.on_its_points()
                 here = tuple(local if a == axis else other for a, other in enumerate(axes))
                 rows = scores.narrow(axis + 1, first - row, stop - first)
-                codes = native_codes(rows, here, decision, skip_agreeing=skip_agreeing)
-                yield _block(codes, here, decision.table(len(scores)))
+                labels = native_labels(rows, here, decision, skip_agreeing=skip_agreeing)
+                yield Block(_where(here), labels)
 
 
 def slab_axis(way: WayBack) -> int:
@@ -109,10 +110,8 @@ def _parts(axis: AxisMap, done: int, row: int, n_rows: int) -> Iterator[AxisMap]
             yield replace(axis, first=int(part[0]), stop=int(part[-1]) + 1)
 
 
-def _block(codes: torch.Tensor, axes: tuple[AxisMap, ...], table: npt.NDArray[np.uint16]) -> Block:
-    order = sorted(range(len(axes)), key=lambda a: axes[a].native_axis)
-    labels = table.astype(np.min_scalar_type(int(table.max())))[codes.permute(order).cpu().numpy()]
-    return Block(tuple(slice(axes[a].first, axes[a].stop) for a in order), labels)
+def _where(axes: tuple[AxisMap, ...]) -> tuple[slice, ...]:
+    return tuple(slice(axis.first, axis.stop) for axis in sorted(axes, key=lambda a: a.native_axis))
 
 
 def label_volume(

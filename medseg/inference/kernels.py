@@ -1,0 +1,164 @@
+"""Compiled loops over the voxels of a scan: who wins between grid points, and who must be asked in full.
+
+Arrays come in the order of the scan's file: x, y, z for scores, and the slowest axis first (z, y, x) for codes
+and labels, so that planes are contiguous.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+
+ACTIVATIONS = ("none", "softmax", "sigmoid")
+"""By their place here, because compiled code compares numbers."""
+SOFTMAX, SIGMOID = 1, 2
+WHOLE = 1 - 1e-9
+"""What the weights of a voxel between points of the grid sum to, but for rounding."""
+
+
+@njit(cache=True, nogil=True)
+def decide(
+    scores: Any, codes: Any, mixed: int, axes: Any, rule: Any, table: Any, skip: bool, out: Any
+) -> None:
+    """Fill ``out``, shape (z, y, x), with the label of every voxel.
+
+    Args:
+        scores: before the activation, shape (channel, x, y, z) of the grid.
+        codes: what is decided at the points of the grid, shape (z, y, x).
+        mixed: a number that is no code.
+        axes: of x, y and z, for each index of the scan the grid points below and above, shape (2, n), and the
+            weights of the two; where they sum to less than one, the rest is a void that scores zero.
+        rule: activation and threshold; NaN for the highest score.
+        table: label per code.
+        skip: False interpolates also where the corners agree.
+    """
+    n_z, n_y, n_x = codes.shape
+    flat = np.empty((n_y, n_x), codes.dtype)
+    # Activated scores of the grid points that were needed, of the planes with even and with odd number.
+    index, held, used = np.full((2, n_y * n_x), -1, np.int32), np.full(2, -1), np.zeros(2, np.int64)
+    values = np.empty((2, 256, len(scores)))
+    z = axes[2][0]
+    for k in range(z.shape[1]):
+        for plane in (z[0, k], z[1, k]):
+            if held[plane & 1] != plane:
+                held[plane & 1], used[plane & 1] = plane, 0
+                index[plane & 1] = -1
+        _agree(codes[z[0, k]].ravel(), codes[z[1, k]].ravel(), mixed, flat.ravel())
+        values = _plane(scores, flat, k, axes, rule, table, skip, (mixed, index, used), values, out[k])
+
+
+@njit(cache=True, nogil=True)
+def _plane(
+    scores: Any, flat: Any, k: int, axes: Any, rule: Any, table: Any, skip: bool, cache: Any, values: Any, out: Any
+) -> Any:
+    """Labels of one plane; ``flat`` is what both planes of the grid around it agree on."""
+    (x, shares_x), (y, shares_y), (_, shares_z) = axes
+    mixed, index, used = cache
+    row, cell = np.empty(flat.shape[1], flat.dtype), np.empty(flat.shape[1], flat.dtype)
+    sums = np.empty((3, len(scores)))
+    has_void = not np.isnan(rule[1])
+    for j in range(y.shape[1]):
+        _agree(flat[y[0, j]], flat[y[1, j]], mixed, row)
+        _agree(row[:-1], row[1:], mixed, cell[:-1])
+        inside = (shares_y[0, j] + shares_y[1, j]) * (shares_z[0, k] + shares_z[1, k])
+        for i in range(x.shape[1]):
+            low = x[0, i]
+            code = row[low] if low == x[1, i] else cell[low]
+            if skip and code != mixed:
+                beside_void = has_void and inside * (shares_x[0, i] + shares_x[1, i]) < WHOLE
+                if not beside_void or (code == 0 and rule[1] > 0):
+                    out[j, i] = table[code]
+                    continue
+            values = _interpolate(scores, (i, j, k), axes, rule, (index, used), values, sums)
+            out[j, i] = table[_code(sums[0], rule[1])]
+    return values
+
+
+@njit(cache=True, nogil=True)
+def _interpolate(
+    scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values: Any, sums: Any
+) -> Any:
+    """Put the activated scores of one voxel into the first row of ``sums``."""
+    index, used = cache
+    sums[0], sums[1], sums[2] = 0.0, np.inf, -np.inf
+    total = 0.0
+    for corner in range(8):
+        a, b, c = corner >> 2, corner >> 1 & 1, corner & 1
+        weight = axes[0][1][a, at[0]] * axes[1][1][b, at[1]] * axes[2][1][c, at[2]]
+        if weight == 0.0:
+            continue
+        p, q, r = axes[0][0][a, at[0]], axes[1][0][b, at[1]], axes[2][0][c, at[2]]
+        slot, place = r & 1, q * scores.shape[1] + p
+        if index[slot, place] < 0:
+            if used[slot] == values.shape[1]:
+                values = _grown(values)
+            _activate(scores[:, p, q, r], rule[0], values[slot, used[slot]])
+            index[slot, place] = used[slot]
+            used[slot] += 1
+        total += weight
+        _add(values[slot, index[slot, place]], weight, sums)
+    if total > WHOLE:
+        # Rounding must not lead out of the corners' range, or equal corners would not agree.
+        for c in range(len(scores)):
+            sums[0, c] = min(max(sums[0, c], sums[1, c]), sums[2, c])
+    return values
+
+
+@njit(cache=True, nogil=True, inline="always")
+def _agree(one: Any, other: Any, mixed: int, out: Any) -> None:
+    """The common code of each pair, or ``mixed``."""
+    for i in range(len(out)):
+        out[i] = one[i] if one[i] == other[i] else mixed
+
+
+@njit(cache=True, nogil=True)
+def _grown(values: Any) -> Any:
+    more = np.empty((2, 2 * values.shape[1], values.shape[2]))
+    more[:, : values.shape[1]] = values
+    return more
+
+
+@njit(cache=True, nogil=True)
+def _activate(scores: Any, activation: int, out: Any) -> None:
+    """Activated scores of one grid point in float64, which keeps the order of float32 scores."""
+    if activation == SOFTMAX:
+        highest = np.float64(scores[0])
+        for c in range(1, len(scores)):
+            highest = max(highest, np.float64(scores[c]))
+        total = 0.0
+        for c in range(len(scores)):
+            out[c] = np.exp(np.float64(scores[c]) - highest)
+            total += out[c]
+        for c in range(len(scores)):
+            out[c] /= total
+    elif activation == SIGMOID:
+        for c in range(len(scores)):
+            out[c] = 1.0 / (1.0 + np.exp(-np.float64(scores[c])))
+    else:
+        for c in range(len(scores)):
+            out[c] = scores[c]
+
+
+@njit(cache=True, nogil=True)
+def _add(values: Any, weight: float, sums: Any) -> None:
+    for c in range(len(values)):
+        sums[0, c] += weight * values[c]
+        sums[1, c] = min(sums[1, c], values[c])
+        sums[2, c] = max(sums[2, c], values[c])
+
+
+@njit(cache=True, nogil=True)
+def _code(total: Any, threshold: float) -> int:
+    """The first of the highest, or one bit for each channel that reaches the threshold."""
+    code = 0
+    if np.isnan(threshold):
+        for c in range(1, len(total)):
+            if total[c] > total[code]:
+                code = c
+    else:
+        for c in range(len(total)):
+            if total[c] >= threshold:
+                code |= 1 << c
+    return code

@@ -20,6 +20,7 @@ from medseg.inference.engine import Block, label_blocks, label_volume
 from medseg.inference.head import Head, Prepared, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
+from medseg.inference.native import warm
 from medseg.inference.pipeline import write_blocks, write_strips
 from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.scan import open_scan
@@ -151,6 +152,12 @@ class Predictor:
         load = Load(resident_bytes(), network, 0, n_inputs, n_channels, is_streamed)
         ways = ways_of_running(load, self.windows, scan.way, scan.source.shape)
         return within(self.max_ram, (way for way in ways if way.on_disk))
+
+    def warm(self, n_inputs: int, shape: tuple[int, ...]) -> None:
+        """Do now what is done once: convert the network, measure it, load compiled loops."""
+        with torch.inference_mode():
+            self._measure(n_inputs, shape)
+        warm()
 
     def _measure(self, n_inputs: int, shape: tuple[int, ...]) -> None:
         if self._measured is None:

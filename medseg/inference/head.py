@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
 
@@ -134,7 +135,7 @@ class ResampledSource:
     tail: Sequence[Any] = ()
     image_key: str = "image"
     _last: tuple[int, int, torch.Tensor] | None = field(default=None, repr=False)
-    _planes: dict[tuple[int, int], torch.Tensor] = field(default_factory=dict, repr=False)
+    _planes: dict[tuple[int, int], npt.NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def rows(self, axis: int, first: int, stop: int) -> torch.Tensor:
         """Points ``first`` to ``stop`` along the axis of the scan's planes, shape (channel, …), float32."""
@@ -166,9 +167,11 @@ class ResampledSource:
         return (low, high)
 
     def _finished(self, first: int, stop: int) -> torch.Tensor:
-        planes = torch.stack(
-            [torch.stack([self._row(c, r) for r in range(first, stop)]) for c in range(self.scan.n_channels)]
-        )
+        x, y, _ = self.forward.axes
+        planes = torch.empty((self.scan.n_channels, stop - first, len(y.below), len(x.below)))
+        for c in range(self.scan.n_channels):
+            for row in range(first, stop):
+                self._fill(planes[c, row - first].numpy(), c, row)
         # From (channel, z, y, x) of the scan to the axes of the grid.
         place = {self.forward.axes[n].native_axis: 3 - n for n in range(3)}
         slab = planes.permute(0, *(place[a] for a in range(3))).contiguous()
@@ -179,30 +182,23 @@ class ResampledSource:
             item = step(item)
         return torch.as_tensor(item[self.image_key], dtype=torch.float32)
 
-    def _row(self, channel: int, row: int) -> torch.Tensor:
-        """One plane of the new grid, shape (y, x)."""
+    def _fill(self, out: npt.NDArray[np.float32], channel: int, row: int) -> None:
+        """Put one plane of the new grid into ``out``, shape (y, x)."""
+        from medseg.inference.resampling import resampled
+
         x, y, z = self.forward.axes
         lower, upper = (int(points[row]) for points in z.neighbours())
         share = float(z.share[row])
-        plane = self._plane(channel, lower)
-        if share:
-            plane = plane * (1 - share) + self._plane(channel, upper) * share
-        return _along(_along(plane, y, 0), x, 1).float()
+        below = self._plane(channel, lower)
+        above = self._plane(channel, upper) if share else below
+        resampled(below, above, share, (*y.neighbours(), y.share), (*x.neighbours(), x.share), out)
 
-    def _plane(self, channel: int, z: int) -> torch.Tensor:
-        """One plane of the scan, float64; the last two of each channel are kept."""
+    def _plane(self, channel: int, z: int) -> npt.NDArray[np.float32]:
+        """One plane of the scan; the last two of each channel are kept."""
         key = (channel, z)
         if key not in self._planes:
             if len(self._planes) >= 2 * self.scan.n_channels:
                 self._planes.pop(next(k for k in self._planes))
-            self._planes[key] = torch.from_numpy(self.scan.plane(channel, z).astype(np.float64))
+            self._planes[key] = np.ascontiguousarray(self.scan.plane(channel, z))
         return self._planes[key]
 
-
-def _along(plane: torch.Tensor, axis: AxisMap, dim: int) -> torch.Tensor:
-    """A plane interpolated along one of its axes."""
-    lower, upper = (torch.from_numpy(points) for points in axis.neighbours())
-    if axis.is_exact:
-        return plane.index_select(dim, lower)
-    share = torch.from_numpy(axis.share).unsqueeze(1 - dim)
-    return plane.index_select(dim, lower) * (1 - share) + plane.index_select(dim, upper) * share

@@ -26,7 +26,7 @@ def decide(
 
     Args:
         scores: before the activation, shape (channel, x, y, z) of the grid.
-        codes: what is decided at the points of the grid, shape (z, y, x).
+        codes: what is decided at the points of the grid, shape (z, y, x), contiguous.
         mixed: a number that is no code.
         axes: of x, y and z, for each index of the scan the grid points below and above, shape (2, n), and the
             weights of the two; where they sum to less than one, the rest is a void that scores zero.
@@ -106,7 +106,7 @@ def _interpolate(
     return values
 
 
-@njit(cache=True, nogil=True, inline="always")
+@njit(cache=True, nogil=True)
 def _agree(one: Any, other: Any, mixed: int, out: Any) -> None:
     """The common code of each pair, or ``mixed``."""
     for i in range(len(out)):
@@ -162,3 +162,40 @@ def _code(total: Any, threshold: float) -> int:
             if total[c] >= threshold:
                 code |= 1 << c
     return code
+
+
+@njit(cache=True, nogil=True)
+def winners(scores: Any, codes: Any) -> None:
+    """Fill ``codes`` with the first of the highest scores, shape (channel, …).
+
+    Fastest where the last axis is contiguous.
+    """
+    n_a, n_b, n_c = codes.shape
+    best, code = np.empty(n_c, np.float32), np.empty(n_c, np.int32)
+    for a in range(n_a):
+        for b in range(n_b):
+            best[:] = scores[0, a, b]
+            code[:] = 0
+            for channel in range(1, len(scores)):
+                for c in range(n_c):
+                    is_higher = scores[channel, a, b, c] > best[c]
+                    best[c] = scores[channel, a, b, c] if is_higher else best[c]
+                    code[c] = channel if is_higher else code[c]
+            for c in range(n_c):
+                codes[a, b, c] = code[c]
+
+
+@njit(cache=True, nogil=True)
+def shift_lines(lines: Any, step: int) -> None:
+    """Move each line ``step`` places to its beginning, or to its end where negative; zeros come in."""
+    n = lines.shape[1]
+    for i in range(len(lines)):
+        line = lines[i]
+        if step >= 0:
+            for k in range(n - step):
+                line[k] = line[k + step]
+            line[n - step :] = 0
+        else:
+            for k in range(n - 1, -step - 1, -1):
+                line[k] = line[k + step]
+            line[:-step] = 0

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -49,17 +48,28 @@ def _compiled(
     from medseg.inference.kernels import ACTIVATIONS, decide
 
     missing = 3 - len(order)
-    points = decision.codes(scores)
-    codes = points.permute(*reversed(order)).contiguous().numpy()
-    codes = codes.reshape((1,) * missing + codes.shape)
     grid = scores.permute(0, *(a + 1 for a in order))[(..., *[None] * missing)]
+    codes = _codes(grid, decision)
     tables = (*(_table(axes[a]) for a in order), *[_FLAT] * missing)
     out = np.empty([tables[a][0].shape[1] for a in (2, 1, 0)], table.dtype)
     threshold = np.nan if decision.threshold is None else decision.threshold
     rule = (ACTIVATIONS.index(decision.activation), threshold)
-    mixed = codes.dtype.type(np.iinfo(codes.dtype).max)
-    decide(grid.numpy(), codes, mixed, tables, rule, table, skip, out)
+    decide(grid.numpy(), codes, -1, tables, rule, table, skip, out)
     return out.T if not missing else out[0].T
+
+
+def _codes(grid: torch.Tensor, decision: Decision) -> npt.NDArray[np.int16]:
+    """The code at each point of the grid, shape (z, y, x) and contiguous; one type, compiled for once."""
+    from medseg.inference.kernels import winners
+
+    if decision.threshold is not None:
+        return np.ascontiguousarray(decision.codes(grid).permute(2, 1, 0).numpy(), np.int16)
+    # In the order of memory, whatever that is.
+    slowest_first = sorted((1, 2, 3), key=grid.stride, reverse=True)
+    scores = grid.permute(0, *slowest_first).numpy()
+    codes = np.empty(scores.shape[1:], np.int16)
+    winners(scores, codes)
+    return np.ascontiguousarray(codes.transpose([slowest_first.index(a) for a in (3, 2, 1)]))
 
 
 def _table(axis: AxisMap) -> AxisTable:
@@ -72,7 +82,14 @@ def _table(axis: AxisMap) -> AxisTable:
     return np.stack([below.clip(min=0), (below + 1).clip(max=last)]), np.stack([lower, upper])
 
 
-def warm() -> Any:
+def warm() -> None:
     """Load the compiled loops, or compile them where that was never done, so that no case waits for it."""
+    from medseg.inference.kernels import shift_lines
+    from medseg.inference.resampling import resampled
+
     flat = [AxisMap(a, np.zeros(1, np.int64), np.zeros(1), 1, 0, 1) for a in range(3)]
-    return native_labels(torch.zeros((2, 1, 1, 1)), flat, Decision())
+    # Part of a larger array, as the rows of a buffer are.
+    native_labels(torch.zeros((2, 2, 2, 2))[:, :1, :1, :1], flat, Decision())
+    shift_lines(np.zeros((1, 2), np.float32), 1)
+    plane, point, share = np.zeros((1, 1), np.float32), np.zeros(1, np.int64), np.zeros(1)
+    resampled(plane, plane, 0.0, (point, point, share), (point, point, share), plane.copy())

@@ -36,10 +36,12 @@ def write_blocks(
         for block in blocks:
             first, stop = block.where[-1].start, block.where[-1].stop
             file.skip(first - n_done)
-            slices = np.zeros((*shape[:-1], stop - first), dtype)
-            where = (*block.where[:-1], slice(None))
-            slices[where] = block.labels
-            file.write(slices)
+            if block.labels.shape[:-1] == shape[:-1]:
+                file.write(block.labels)
+            else:
+                slices = np.zeros((*shape[:-1], stop - first), dtype, order="F")
+                slices[(*block.where[:-1], slice(None))] = block.labels
+                file.write(slices)
             n_done = stop
         file.skip(shape[-1] - n_done)
     return path

@@ -88,9 +88,16 @@ def openvino_network(path: Path, n_threads: int = 0) -> Network:
         "INFERENCE_NUM_THREADS": n_threads or torch.get_num_threads(),
         "NUM_STREAMS": 1,
     }
-    request = core.compile_model(core.read_model(str(path)), "CPU", options).create_infer_request()
+    requests: dict[tuple[int, ...], Any] = {}
 
     def scores(windows: torch.Tensor) -> torch.Tensor:
+        shape = tuple(windows.shape)
+        if shape not in requests:
+            # Compiled for this batch alone, which is a tenth faster than for any.
+            model = core.read_model(str(path))
+            model.reshape(list(shape))
+            requests[shape] = core.compile_model(model, "CPU", options).create_infer_request()
+        request = requests[shape]
         request.infer({0: windows.contiguous().numpy()}, share_inputs=True)
         # The output belongs to the request and is overwritten by the next window.
         return torch.from_numpy(np.array(request.get_output_tensor(0).data))

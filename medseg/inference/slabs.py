@@ -170,7 +170,9 @@ class _Buffer:
         """Make room for the next slab: the last finished row is kept, the unfinished ones move up."""
         for tensor in (self.scores, self.counts):
             rows = tensor.movedim(self.axis + 1, 0)
-            if self.tiling.is_descending:
+            if rows.stride(0) == 1 and rows.device.type == "cpu":
+                self._shift_lines(tensor, step)
+            elif self.tiling.is_descending:
                 for i in range(self.roi, step - 1, -1):
                     rows[i].copy_(rows[i - step])
                 rows[:step].zero_()
@@ -179,6 +181,11 @@ class _Buffer:
                     rows[i].copy_(rows[i + step])
                 rows[self.roi - step + 1 :].zero_()
         self.has_row_before = True
+
+    def _shift_lines(self, tensor: torch.Tensor, step: int) -> None:
+        from medseg.inference.kernels import shift_lines
+
+        shift_lines(tensor.view(-1, self.roi + 1).numpy(), -step if self.tiling.is_descending else step)
 
 
 def blended_slabs(

@@ -20,7 +20,7 @@ from monai.data import MetaTensor
 from medseg.inference.inferer import way_of
 from medseg.inference.scan import Scan
 from medseg.inference.slabs import Source, VolumeSource
-from medseg.inference.wayback import AxisMap, WayBack, boxes_of, way_back
+from medseg.inference.wayback import WayBack, boxes_of, way_back
 
 LOADING = {"LoadImaged", "EnsureChannelFirstd"}
 GRID = {"Orientationd", "Spacingd"}
@@ -201,4 +201,3 @@ class ResampledSource:
                 self._planes.pop(next(k for k in self._planes))
             self._planes[key] = np.ascontiguousarray(self.scan.plane(channel, z))
         return self._planes[key]
-

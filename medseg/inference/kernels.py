@@ -1,7 +1,7 @@
 """Compiled loops over the voxels of a scan: who wins between grid points, and who must be asked in full.
 
-Arrays come in the order of the scan's file: x, y, z for scores, and the slowest axis first (z, y, x) for codes
-and labels, so that planes are contiguous.
+Arrays come in the order of the scan's file: x, y, z for scores, and the slowest axis first (z, y, x) for
+codes and labels, so that planes are contiguous.
 """
 
 from __future__ import annotations
@@ -14,27 +14,25 @@ from numba import njit
 ACTIVATIONS = ("none", "softmax", "sigmoid")
 """By their place here, because compiled code compares numbers."""
 SOFTMAX, SIGMOID = 1, 2
+MIXED = -1
+"""What corners say that disagree; no code."""
 WHOLE = 1 - 1e-9
 """What the weights of a voxel between points of the grid sum to, but for rounding."""
 
 
 @njit(cache=True, nogil=True)
-def decide(
-    scores: Any, codes: Any, mixed: int, axes: Any, rule: Any, table: Any, skip: bool, out: Any
-) -> None:
+def decide(scores: Any, codes: Any, axes: Any, rule: Any, table: Any, out: Any) -> None:
     """Fill ``out``, shape (z, y, x), with the label of every voxel.
 
     Args:
         scores: before the activation, shape (channel, x, y, z) of the grid.
         codes: what is decided at the points of the grid, shape (z, y, x), contiguous.
-        mixed: a number that is no code.
         axes: of x, y and z, for each index of the scan the grid points below and above, shape (2, n), and the
             weights of the two; where they sum to less than one, the rest is a void that scores zero.
-        rule: activation and threshold; NaN for the highest score.
+        rule: activation, threshold (NaN for the highest score), and whether to skip where the corners agree.
         table: label per code.
-        skip: False interpolates also where the corners agree.
     """
-    n_z, n_y, n_x = codes.shape
+    _, n_y, n_x = codes.shape
     flat = np.empty((n_y, n_x), codes.dtype)
     # Activated scores of the grid points that were needed, of the planes with even and with odd number.
     index, held, used = np.full((2, n_y * n_x), -1, np.int32), np.full(2, -1), np.zeros(2, np.int64)
@@ -45,41 +43,37 @@ def decide(
             if held[plane & 1] != plane:
                 held[plane & 1], used[plane & 1] = plane, 0
                 index[plane & 1] = -1
-        _agree(codes[z[0, k]].ravel(), codes[z[1, k]].ravel(), mixed, flat.ravel())
-        values = _plane(scores, flat, k, axes, rule, table, skip, (mixed, index, used), values, out[k])
+        _agree(codes[z[0, k]].ravel(), codes[z[1, k]].ravel(), flat.ravel())
+        values = _plane((scores, flat), k, axes, rule, table, (index, used, values), out[k])
 
 
 @njit(cache=True, nogil=True)
-def _plane(
-    scores: Any, flat: Any, k: int, axes: Any, rule: Any, table: Any, skip: bool, cache: Any, values: Any, out: Any
-) -> Any:
+def _plane(grid: Any, k: int, axes: Any, rule: Any, table: Any, cache: Any, out: Any) -> Any:
     """Labels of one plane; ``flat`` is what both planes of the grid around it agree on."""
     (x, shares_x), (y, shares_y), (_, shares_z) = axes
-    mixed, index, used = cache
+    (scores, flat), (index, used, values), (_, threshold, skip) = grid, cache, rule
     row, cell = np.empty(flat.shape[1], flat.dtype), np.empty(flat.shape[1], flat.dtype)
     sums = np.empty((3, len(scores)))
-    has_void = not np.isnan(rule[1])
+    has_void = not np.isnan(threshold)
     for j in range(y.shape[1]):
-        _agree(flat[y[0, j]], flat[y[1, j]], mixed, row)
-        _agree(row[:-1], row[1:], mixed, cell[:-1])
+        _agree(flat[y[0, j]], flat[y[1, j]], row)
+        _agree(row[:-1], row[1:], cell[:-1])
         inside = (shares_y[0, j] + shares_y[1, j]) * (shares_z[0, k] + shares_z[1, k])
         for i in range(x.shape[1]):
             low = x[0, i]
             code = row[low] if low == x[1, i] else cell[low]
-            if skip and code != mixed:
+            if skip and code != MIXED:
                 beside_void = has_void and inside * (shares_x[0, i] + shares_x[1, i]) < WHOLE
-                if not beside_void or (code == 0 and rule[1] > 0):
+                if not beside_void or (code == 0 and threshold > 0):
                     out[j, i] = table[code]
                     continue
             values = _interpolate(scores, (i, j, k), axes, rule, (index, used), values, sums)
-            out[j, i] = table[_code(sums[0], rule[1])]
+            out[j, i] = table[_code(sums[0], threshold)]
     return values
 
 
 @njit(cache=True, nogil=True)
-def _interpolate(
-    scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values: Any, sums: Any
-) -> Any:
+def _interpolate(scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values: Any, sums: Any) -> Any:
     """Put the activated scores of one voxel into the first row of ``sums``."""
     index, used = cache
     sums[0], sums[1], sums[2] = 0.0, np.inf, -np.inf
@@ -107,10 +101,10 @@ def _interpolate(
 
 
 @njit(cache=True, nogil=True)
-def _agree(one: Any, other: Any, mixed: int, out: Any) -> None:
-    """The common code of each pair, or ``mixed``."""
+def _agree(one: Any, other: Any, out: Any) -> None:
+    """The common code of each pair, or ``MIXED``."""
     for i in range(len(out)):
-        out[i] = one[i] if one[i] == other[i] else mixed
+        out[i] = one[i] if one[i] == other[i] else MIXED
 
 
 @njit(cache=True, nogil=True)

@@ -14,7 +14,6 @@ from pathlib import Path
 import torch
 
 from medseg.errors import MedsegError
-from medseg.inference.decision import CHUNK
 from medseg.inference.engine import N_SLICES, slab_axis, strips
 from medseg.inference.slabs import Network, Tiling
 from medseg.inference.wayback import WayBack
@@ -124,7 +123,8 @@ def _peak(
     volume = 0 if load.is_streamed else 4 * load.n_inputs * prod(shape) * 4
     native_plane = prod(way.shape[:-1])
     rows = min(N_SLICES * shape[axis] / way.shape[-1] + 2, shape[axis])
-    deciding = int(widest * rows * 16) + native_plane * N_SLICES * 8 + CHUNK * 8 * 6
+    # Codes of some rows twice, the labels, and activated scores of two planes while their table grows.
+    deciding = int(widest * rows * 4) + native_plane * N_SLICES * 4 + 3 * 8 * widest * load.n_channels
     labels = 0 if n_strips == 1 else native_plane * 16
     scan = 0 if on_disk else load.scan_bytes
     planes = native_plane * 8 * 5 * load.n_inputs

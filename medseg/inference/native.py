@@ -48,13 +48,15 @@ def _compiled(
     from medseg.inference.kernels import ACTIVATIONS, decide
 
     missing = 3 - len(order)
-    grid = scores.permute(0, *(a + 1 for a in order))[(..., *[None] * missing)]
+    grid = scores.permute(0, *(a + 1 for a in order))
+    for _ in range(missing):
+        grid = grid.unsqueeze(-1)
     codes = _codes(grid, decision)
     tables = (*(_table(axes[a]) for a in order), *[_FLAT] * missing)
     out = np.empty([tables[a][0].shape[1] for a in (2, 1, 0)], table.dtype)
     threshold = np.nan if decision.threshold is None else decision.threshold
-    rule = (ACTIVATIONS.index(decision.activation), threshold)
-    decide(grid.numpy(), codes, -1, tables, rule, table, skip, out)
+    rule = (ACTIVATIONS.index(decision.activation), threshold, skip)
+    decide(grid.numpy(), codes, tables, rule, table, out)
     return out.T if not missing else out[0].T
 
 

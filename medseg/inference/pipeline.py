@@ -40,7 +40,8 @@ def write_blocks(
                 file.write(block.labels)
             else:
                 slices = np.zeros((*shape[:-1], stop - first), dtype, order="F")
-                slices[(*block.where[:-1], slice(None))] = block.labels
+                where = (*block.where[:-1], slice(None))
+                slices[where] = block.labels
                 file.write(slices)
             n_done = stop
         file.skip(shape[-1] - n_done)

@@ -11,17 +11,18 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
 from medseg.data.channels import channel_findings
 from medseg.data.duplicates import duplicate_findings
 from medseg.data.findings import BLOCKS, WARNING, Finding
+from medseg.data.looks import look_findings
 from medseg.data.manifest import Manifest
+from medseg.data.outliers import MAD_TO_SD, is_outlier, robust_z
 from medseg.data.profile import CaseProfile, StructureProfile
 
 _FEWEST = 6
-# 1.4826 makes the median absolute deviation a standard deviation where the values are normal.
-_MAD_TO_SD = 1.4826
+# A structure counts as lost where at least so many cases are labelled and only this share is without it.
+_MANY, _RARE = 15, 0.01
 _SIDES = {"left": -1, "l": -1, "lh": -1, "right": 1, "r": 1, "rh": 1}
 
 
@@ -29,10 +30,11 @@ def cohort_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list
     """Everything that shows only between cases."""
     found = _patients(manifest)
     found += duplicate_findings(profiles)
-    found += _never(manifest, profiles)
+    found += _never(manifest, profiles) + _lost(manifest, profiles)
     found += _outliers(manifest, profiles)
     found += _sides(manifest, profiles)
     found += channel_findings(manifest, profiles)
+    found += look_findings(profiles)
     return found
 
 
@@ -69,35 +71,24 @@ def _never(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]
     return found
 
 
+def _lost(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
+    """Structures that nearly every case has, and this one has not."""
+    labelled = [p for p in profiles if p.has_label and p.structures]
+    found = []
+    for number, name in _names(manifest).items() if len(labelled) >= _MANY else []:
+        without = [p for p in labelled if all(s.number != number or not s.voxels for s in p.structures)]
+        if 0 < len(without) <= max(1, _RARE * len(labelled)):
+            text, expected = (
+                f"no voxel of {name} ({number})",
+                f"some, as in {len(labelled) - len(without)} cases",
+            )
+            bad = Finding("structure-missing", WARNING, text, expected, "is it so, or lost?")
+            found += [bad.at(p.case) for p in without]
+    return found
+
+
 def _names(manifest: Manifest) -> dict[int, str]:
     return {value: name for name, value in manifest.labels.items() if isinstance(value, int) and value}
-
-
-def robust_z(values: npt.NDArray[np.float64], floor: float) -> npt.NDArray[np.float64]:
-    """Distance from the median in robust standard deviations, which are taken as `floor` at least.
-
-    The wider of two estimates counts, as lesions lie left or right: two heaps have a small median deviation
-    where one is the larger, but a wide range between the 20th and the 80th per cent (1.683 deviations).
-    """
-    away = values - np.median(values, axis=0)
-    low, high = np.percentile(values, (20, 80), axis=0)
-    spread = np.maximum(_MAD_TO_SD * np.median(np.abs(away), axis=0), (high - low) / 1.683)
-    return np.asarray(away / np.maximum(spread, floor))
-
-
-def is_outlier(
-    values: npt.NDArray[np.float64], *, floor: float, least: float, limit: float = 6
-) -> npt.NDArray[np.bool_]:
-    """True where a value is `limit` robust deviations and `least` from the median, and past the tail.
-
-    In large sets with heavy tails (skin lesions) some lie beyond any robust limit and are no fault; there the
-    bound is half as far again as 99 of 100 cases lie. With columns, one of them is enough.
-    """
-    away = np.abs(values - np.median(values, axis=0))
-    far = (np.abs(robust_z(values, floor)) > limit) & (away > least)
-    if len(values) >= 50:
-        far &= away > 1.5 * np.percentile(away, 99, axis=0)
-    return np.asarray(far.reshape(len(values), -1).any(1))
 
 
 def _outliers(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
@@ -210,12 +201,14 @@ def _mirrored(profiles: Sequence[CaseProfile]) -> list[Finding]:
     usual = 0.0
     for entries in by_number.values():
         x = np.array([v for _, v in entries])
-        middle, spread = float(np.median(x)), float(_MAD_TO_SD * np.median(np.abs(x - np.median(x))))
-        if len(entries) < _FEWEST or abs(middle) < 0.05 or abs(middle) < 4 * spread:
+        middle, spread = float(np.median(x)), float(MAD_TO_SD * np.median(np.abs(x - np.median(x))))
+        if len(entries) < _FEWEST or abs(middle) < 0.05 or abs(middle) < 3 * spread:
             continue
         usual = middle
+        reach = max(1.5 * spread, 0.3 * abs(middle))
         for case, value in entries:
-            votes[case].append(abs(value + middle) < max(4 * spread, 0.3 * abs(middle)))
+            other_side = -value * np.sign(middle)
+            votes[case].append(abs(middle) - reach <= other_side <= abs(middle) + 4 * spread)
     accused = [case for case, mirrored in votes.items() if all(mirrored)]
     # Lesions lie on either side: where many are mirrored, none is wrong.
     if len(accused) > max(1, len(votes) // 10):

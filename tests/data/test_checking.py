@@ -250,6 +250,14 @@ def micrometres(d):
         change(file(d, kind), affine=affine)
 
 
+def noise(d):
+    change(file(d), lambda a: np.random.default_rng(0).normal(100, 30, a.shape).astype(np.float32))
+
+
+def inverted(d):
+    change(file(d), lambda a: (a.max() - a).astype(np.float32))
+
+
 def trailing(d):
     file(d).write_bytes(gzip.compress(gzip.decompress(file(d).read_bytes()) + b"garbage"))
 
@@ -289,6 +297,8 @@ def trailing(d):
         (swapped, "channels-swapped"),
         (micrometres, "units"),
         (trailing, "trailing"),
+        (noise, "outlier-image"),
+        (inverted, "outlier-image"),
     ],
 )
 def test_a_planted_fault_is_found_and_nobody_else_is_accused(data, plant, rule):
@@ -335,6 +345,14 @@ def test_a_structure_that_is_nowhere_is_found(data):
     known = read_manifest(data / "manifest.json")
     found = findings(data, replace(known, labels={**known.labels, "cyst": 7}))
     assert [(f.rule, f.case) for f in found] == [("label-missing", "")]
+
+
+def test_a_structure_that_all_others_have_is_missed(tmp_path):
+    write_phantoms(tmp_path, 16, size=12)
+    assert "structure-missing" not in {f.rule for f in findings(tmp_path)}
+    change(file(tmp_path, "label"), lambda a: np.where(a == 3, 0, a).astype(np.uint8))
+    found = [f for f in findings(tmp_path) if f.rule == "structure-missing"]
+    assert [(f.case, f.severity) for f in found] == [(VICTIM, "warning")]
 
 
 def test_the_wrong_number_of_channels_is_found(data):

@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from medseg.data.findings import BLOCKS, WARNING, Finding
 from medseg.data.manifest import Manifest
-from medseg.data.profile import CaseProfile
+from medseg.data.profiles import CaseProfile
 
 _FEWEST = 5
 _MOST_CHANNELS = 5

@@ -16,7 +16,7 @@ from medseg.data.cohort import cohort_findings
 from medseg.data.findings import BLOCKS, SEVERITIES, Finding, UnreadableError, worst_first
 from medseg.data.isolation import Reader
 from medseg.data.manifest import Case, Manifest
-from medseg.data.profile import CaseProfile, Request
+from medseg.data.profiles import CaseProfile, Request
 from medseg.errors import ManifestError
 
 SCHEMA = Path(__file__).with_name("check.schema.json")

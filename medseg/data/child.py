@@ -22,7 +22,8 @@ from medseg.data.isolation import Reader
 def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]:
     """The reply to one request: a header for JSON and the array's bytes."""
     if request["do"] == "profile":
-        from medseg.data.profile import Request, profile
+        from medseg.data.profile import profile
+        from medseg.data.profiles import Request
 
         with Reader() if request["careful"] else HERE as reader:
             return {"profile": profile(Request.from_dict(request["request"]), reader).as_dict()}, b""

@@ -18,7 +18,7 @@ from medseg.data.findings import BLOCKS, WARNING, Finding
 from medseg.data.looks import look_findings
 from medseg.data.manifest import Manifest
 from medseg.data.outliers import MAD_TO_SD, is_outlier, robust_z
-from medseg.data.profile import CaseProfile, StructureProfile
+from medseg.data.profiles import CaseProfile, StructureProfile
 
 _FEWEST = 6
 # A structure counts as lost where at least so many cases are labelled and only this share is without it.

@@ -10,7 +10,7 @@ import numpy.typing as npt
 from scipy import ndimage
 
 from medseg.data.findings import BLOCKS, WARNING, Finding
-from medseg.data.profile import CaseProfile, ChannelProfile
+from medseg.data.profiles import CaseProfile, ChannelProfile
 
 # Correlation of thumbnails: copies with noise, another scale or compression stay above the first, a crop by a
 # voxel above the second; scans of two people reach 0.83 and their details 0.52 (60 of MSD hippocampus).

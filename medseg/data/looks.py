@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from medseg.data.findings import WARNING, Finding
 from medseg.data.outliers import is_outlier
-from medseg.data.profile import CaseProfile
+from medseg.data.profiles import CaseProfile
 
 _FEWEST = 8
 # Photographs are taken freely: only many of them tell what is usual.

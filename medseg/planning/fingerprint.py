@@ -13,7 +13,7 @@ import numpy as np
 
 from medseg.data.checking import profiles_of
 from medseg.data.manifest import Manifest
-from medseg.data.profile import QUANTILES, CaseProfile
+from medseg.data.profiles import QUANTILES, CaseProfile
 from medseg.errors import ManifestError
 
 _SUMMARY = (0, 5, 25, 50, 75, 95, 100)

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from medseg.data.looks import look_findings
-from medseg.data.profile import CaseProfile, ChannelProfile, _thumb
+from medseg.data.profile import thumb
+from medseg.data.profiles import CaseProfile, ChannelProfile
 from medseg.data.reading import Image
 
 
@@ -12,8 +13,8 @@ def profile(number, scale):
     rng = np.random.default_rng(number)
     array = scale * (np.indices((8, 8, 8)).sum(0) + rng.normal(0, 1, (8, 8, 8)))
     quantiles = np.percentile(array, (0, 1, 5, 25, 50, 75, 95, 99, 100)).tolist()
-    thumb = _thumb(Image(array, np.eye(4), "NIfTI"), array)
-    channel = ChannelProfile(f"{number}.nii", f"{number}", False, False, quantiles, 0.0, thumb)
+    small = thumb(Image(array, np.eye(4), "NIfTI"), array)
+    channel = ChannelProfile(f"{number}.nii", f"{number}", False, False, quantiles, 0.0, small)
     return CaseProfile(
         f"{number}", f"{number}", "training", shape=[8, 8, 8], has_grid=True, channels=[channel]
     )

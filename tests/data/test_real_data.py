@@ -13,7 +13,7 @@ from medseg.data.channels import channel_findings
 from medseg.data.checking import _request
 from medseg.data.child import HERE
 from medseg.data.duplicates import duplicate_findings
-from medseg.data.profile import _thumb, profile
+from medseg.data.profile import profile, thumb
 from medseg.data.reading import examine
 from medseg.data.scanning import scan
 
@@ -40,7 +40,7 @@ def test_copies_of_hippocampus_scans_are_found_and_different_scans_are_not_accus
         x = image.array.astype(float)
         noise = x.std() * rng.standard_normal(x.shape)
         for changed in (x + 0.05 * noise, x + 0.2 * noise, 3 * x + 7, x**0.8, x[1:, 1:, 1:], x[:, 1:]):
-            channel = replace(p.channels[0], thumb=_thumb(image, changed), content="changed")
+            channel = replace(p.channels[0], thumb=thumb(image, changed), content="changed")
             twin = replace(p, case="copy", channels=[channel])
             accused = [(f.case, p.case in f.found) for f in duplicate_findings([*known, twin])]
             found += accused == [("copy", True)]

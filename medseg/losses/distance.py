@@ -17,7 +17,7 @@ def boundary(scored: Scored) -> torch.Tensor:
 
     Negative inside, so the best value is below zero. A class that fills none or all of a case gives 0.
     """
-    p, target = scored.probabilities(), scored.target
+    p, target = scored.probabilities, scored.target
     channels = scored.foreground()
     per_class: torch.Tensor = BoundaryLoss(reduction="none")(p[:, channels], target[:, channels])
     return _weighted_mean(scored, per_class)
@@ -28,7 +28,7 @@ def hausdorff(scored: Scored, exponent: float = 2.0) -> torch.Tensor:
 
     A border that does not exist adds 0, so an empty target leaves the distances of the prediction alone.
     """
-    p, target = scored.probabilities(), scored.target
+    p, target = scored.probabilities, scored.target
     channels = scored.foreground()
     loss = HausdorffDTLoss(alpha=exponent, include_background=True, reduction="none")
     per_class: torch.Tensor = loss(p[:, channels], target[:, channels])

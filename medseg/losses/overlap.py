@@ -112,7 +112,7 @@ def _lovasz_extension(errors: torch.Tensor, fg: torch.Tensor) -> torch.Tensor:
 
 def _areas(scored: Scored) -> tuple[torch.Tensor, torch.Tensor]:
     channels = scored.foreground()
-    return scored.probabilities()[:, channels], scored.target[:, channels]
+    return scored.probabilities[:, channels], scored.target[:, channels]
 
 
 def _weighted_mean(per_class: torch.Tensor, weight: torch.Tensor | None) -> torch.Tensor:

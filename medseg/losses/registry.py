@@ -97,9 +97,10 @@ def build(
         include_background=include_background,
     )
     factors = _mix(name, parts, mix)
+    # The last part first: cross-entropy's logarithms serve Dice's softmax too.
     terms = [
         (factor, _with_options(part, options))
-        for part, factor in zip(parts, factors, strict=True)
+        for part, factor in reversed(list(zip(parts, factors, strict=True)))
         if factor > 0
     ]
     _refuse_unknown_options(name, parts, options)

@@ -7,6 +7,8 @@ from typing import Any
 
 import torch
 from monai.inferers import SimpleInferer
+from torch.nn import functional as F
+from torch.overrides import TorchFunctionMode
 
 
 def mixed_precision(device: torch.device | str, wanted: bool = True) -> bool:
@@ -36,9 +38,46 @@ class MixedPrecisionInferer(SimpleInferer):
         self, inputs: torch.Tensor, network: Callable[..., Any], *args: Any, **kwargs: Any
     ) -> torch.Tensor | list[torch.Tensor]:
         """What the network makes of `inputs`, in float32; a list where it gives several levels."""
-        with torch.autocast("cpu", torch.bfloat16, enabled=self.halves):
+        if not self.halves:
+            return super().__call__(inputs, network, *args, **kwargs)
+        with torch.autocast("cpu", torch.bfloat16), _NoSingleColumn():
             outputs = super().__call__(inputs, network, *args, **kwargs)
         return outputs.float() if isinstance(outputs, torch.Tensor) else [level.float() for level in outputs]
+
+
+class _NoSingleColumn(TorchFunctionMode):
+    """Keeps strided convolutions from ending in a single column, which oneDNN computes wrongly.
+
+    In torch 2.13 its bfloat16 kernel for AMX units reads memory that nobody wrote, up to NaN, where a
+    convolution strides along the last axis and its output has one voxel there, as in the deepest level for a
+    patch of 32. Two columns are computed instead and one is kept. Can go when `tests/training/
+    test_precision.py` passes without it on a CPU with AMX.
+    """
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        more = _missing_column(*args, **kwargs) if func in (torch.conv2d, torch.conv3d) else 0
+        if more == 0:
+            return func(*args, **kwargs)
+        return func(F.pad(args[0], (0, more)), *args[1:], **kwargs)[..., :1]
+
+
+def _missing_column(
+    x: torch.Tensor,
+    weight: torch.Tensor,
+    bias: torch.Tensor | None = None,  # noqa: ARG001  (torch's signature)
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,  # noqa: ARG001
+) -> int:
+    """How many voxels at the end make two columns out of one; 0 where there are two or no stride."""
+    s, p, d = (v if isinstance(v, int | str) else v[-1] for v in (stride, padding, dilation))
+    # A padding that is a word goes with a stride of one.
+    if s == 1 or isinstance(p, str):
+        return 0
+    n_columns = (x.shape[-1] + 2 * p - d * (weight.shape[-1] - 1) - 1) // s + 1
+    return int(s) if n_columns == 1 else 0
 
 
 def has_bfloat16_units() -> bool:

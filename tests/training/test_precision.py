@@ -1,0 +1,39 @@
+"""Half precision on a CPU gives what single precision gives."""
+
+import pytest
+import torch
+from torch import nn
+
+from medseg.training.precision import MixedPrecisionInferer, _missing_column, _NoSingleColumn
+
+
+@pytest.mark.parametrize("width", [1, 2, 3])
+@pytest.mark.parametrize("dims", [2, 3])
+def test_a_strided_convolution_down_to_one_column_is_the_one_in_single_precision(dims, width):
+    """On a CPU with AMX torch's own kernel returns memory that nobody wrote here."""
+    conv = [nn.Conv2d, nn.Conv3d][dims - 2](256, 64, 3, stride=2, padding=1).requires_grad_(False)
+    x = torch.rand(1, 256, *[8] * (dims - 1), width)
+    stale = [torch.full((256 * n,), float("nan")).bfloat16() for n in (64, 256, 1024)]
+    del stale
+    torch.testing.assert_close(MixedPrecisionInferer("cpu")(x, conv), conv(x), rtol=0.02, atol=0.02)
+
+
+@pytest.mark.parametrize("width", [1, 2, 3, 8])
+@pytest.mark.parametrize("dilation", [1, 2])
+@pytest.mark.parametrize("stride", [1, 2, (1, 3)])
+def test_two_columns_with_one_kept_are_the_same_convolution(width, dilation, stride):
+    conv = nn.Conv2d(2, 3, 3, stride=stride, padding=dilation, dilation=dilation)
+    x = torch.rand(2, 2, 7, width, requires_grad=True)
+    expected = conv(x)
+    with _NoSingleColumn():
+        found = conv(x)
+    torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(torch.autograd.grad(found.sum(), x), torch.autograd.grad(expected.sum(), x))
+
+
+def test_only_a_stride_into_one_column_is_widened():
+    weight = torch.zeros(1, 1, 3, 3)
+    assert _missing_column(torch.zeros(1, 1, 8, 2), weight, None, (2, 2), (1, 1)) == 2
+    assert _missing_column(torch.zeros(1, 1, 8, 3), weight, None, (2, 2), (1, 1)) == 0
+    assert _missing_column(torch.zeros(1, 1, 2, 8), weight, None, (2, 2), (1, 1)) == 0
+    assert _missing_column(torch.zeros(1, 1, 8, 1), weight, None, 1, "same") == 0

@@ -86,15 +86,26 @@ class FreezeSchedule:
         freeze(self.network, begun[-1] if begun else 0)
 
 
-def parameter_groups(network: nn.Module, encoder_lr: float) -> list[dict[str, Any]]:
+def parameter_groups(
+    network: nn.Module, encoder_lr: float | None = None, *, encoder_scale: float = 1.0, n_frozen: int = 0
+) -> list[dict[str, Any]]:
     """Two groups for any torch optimiser: the encoder at its own learning rate, the rest at the optimiser's.
 
-    ``params: {_target_: medseg.networks.parameter_groups, network: "@network", encoder_lr: 1.0e-4}``
+    ``params: {_target_: medseg.networks.parameter_groups, network: "@network", encoder_scale: 0.3}``
+
+    Args:
+        encoder_lr: the encoder's rate where none changes it later.
+        encoder_scale: the encoder's rate as a share of the others'; what `medseg.training.LearningRate`, which
+            sets every group's rate before each step, multiplies its own by.
+
+        n_frozen: stages of the encoder that `freeze` keeps as they are for the whole run; they are in no group.
 
     Raises:
-        MedsegError: a network without an encoder of ours.
+        MedsegError: a network without an encoder of ours, or a number of stages that it doesn't have.
     """
-    encoder = list(encoder_of(network).parameters())
-    known = {id(p) for p in encoder}
+    freeze(network, n_frozen)
+    known = {id(p) for p in encoder_of(network).parameters()}
+    encoder = [p for p in encoder_of(network).parameters() if p.requires_grad]
     rest = [p for p in network.parameters() if id(p) not in known]
-    return [{"params": encoder, "lr": encoder_lr}, {"params": rest}]
+    own: dict[str, Any] = {"params": encoder, "scale": encoder_scale}
+    return [own if encoder_lr is None else own | {"lr": encoder_lr}, {"params": rest}]

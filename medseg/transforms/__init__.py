@@ -17,6 +17,7 @@ from medseg.transforms.intensities import (
     RandNoised,
 )
 from medseg.transforms.patches import RandPatchd
+from medseg.transforms.resizing import ResizePictured
 
 __all__ = [
     "ForegroundPointsd",
@@ -31,4 +32,5 @@ __all__ = [
     "RandLowResolutiond",
     "RandNoised",
     "RandPatchd",
+    "ResizePictured",
 ]

@@ -42,13 +42,14 @@ class RandChannelDropoutd(RandIntensityd):
 
 
 class RandColourJitterd(RandIntensityd):
-    """Changes brightness, contrast, saturation and hue, in this order, of an RGB image in 0 to 1.
+    """Changes brightness, contrast, saturation and hue, in this order, of an RGB image.
 
     Args:
         keys: images of shape (3, x, y[, z]).
         prob: of any change.
         brightness, contrast, saturation: greatest relative change.
         hue: greatest turn of the colour circle, as a share of it.
+        black, white: the values that the darkest and the brightest colour have in the image.
 
     Raises:
         TrainingError: when called, an image that hasn't three channels.
@@ -62,12 +63,16 @@ class RandColourJitterd(RandIntensityd):
         contrast: float = 0.2,
         saturation: float = 0.2,
         hue: float = 0.05,
+        *,
+        black: float = 0.0,
+        white: float = 1.0,
     ) -> None:
         super().__init__(keys, prob)
+        self.black, self.white = black, white
         self.brightness, self.contrast, self.saturation, self.hue = brightness, contrast, saturation, hue
 
     def changed(self, image: torch.Tensor) -> torch.Tensor:
-        """The image in other colours, within 0 to 1."""
+        """The image in other colours, from black to white."""
         if image.shape[0] != 3:
             raise TrainingError(
                 f"an image of {image.shape[0]} channels",
@@ -76,10 +81,12 @@ class RandColourJitterd(RandIntensityd):
             )
         limits = (self.brightness, self.contrast, self.saturation)
         brightness, contrast, saturation = (1 + self.R.uniform(-limit, limit) for limit in limits)
+        image = (image - self.black) / (self.white - self.black)
         image = (image * brightness).clamp(0, 1)
         image = torch.lerp(_grey(image).mean().expand_as(image), image, contrast).clamp(0, 1)
         image = torch.lerp(_grey(image).expand_as(image), image, saturation).clamp(0, 1)
-        return hue_turned(image, self.R.uniform(-self.hue, self.hue))
+        image = hue_turned(image, self.R.uniform(-self.hue, self.hue))
+        return image * (self.white - self.black) + self.black
 
 
 def hue_turned(image: torch.Tensor, turn: float) -> torch.Tensor:

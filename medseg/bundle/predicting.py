@@ -99,7 +99,9 @@ def load_predictor(
     if engine == "stock":
         return predictor
     try:
-        predictor.understood = understood(predictor.inferer, predictor.postprocessing)
+        predictor.understood = understood(
+            predictor.inferer, predictor.postprocessing, predictor.preprocessing
+        )
         predictor.head = head_of(predictor.preprocessing, predictor.image_key)
     except GeometryError as error:
         predictor.why_stock = str(error)

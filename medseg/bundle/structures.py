@@ -12,6 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from medseg.bundle.predicting import inference_config
+from medseg.data.layouts import CHANNELS
 from medseg.labels import Structure, structures
 
 
@@ -57,6 +58,13 @@ def structures_of(root: Path) -> tuple[Structure, ...]:
         named = {name: number + shift for number, name in sorted(channels.items())}
         named = {name: number for name, number in named.items() if number}
     return tuple(replace(s, code=str(codes.get(s.name, ""))) for s in structures(named))
+
+
+def channel_names_of(root: Path) -> tuple[str, ...]:
+    """Names of the input's channels by the metadata, where file names tell each of them; else none."""
+    told = _stated(root, "inputs", "image", "channel_def")
+    names = tuple(str(told[key]) for key in sorted(told, key=int)) if all(k.isdigit() for k in told) else ()
+    return names if len(names) > 1 and all(name.lower() in CHANNELS for name in names) else ()
 
 
 def n_channels_of(root: Path) -> int:

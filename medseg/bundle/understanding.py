@@ -31,12 +31,16 @@ class Understood:
     rest: tuple[Any, ...]
 
 
-def understood(inferer: Any, postprocessing: Any) -> Understood:
+def understood(inferer: Any, postprocessing: Any, preprocessing: Any = None) -> Understood:
     """The plan that gives the labels of this inferer and this post-processing.
 
     Raises:
-        GeometryError: they do something else than window, activation, Invertd and AsDiscreted in that order.
+        GeometryError: they do something else than window, activation, Invertd and AsDiscreted in that order,
+            or the preprocessing stretches the scan.
     """
+    stretching = [type(step).__name__ for step in getattr(preprocessing, "transforms", ())]
+    if "ResizePictured" in stretching:
+        raise _unknown("ResizePictured")
     steps = list(getattr(postprocessing, "transforms", ()) or ())
     if isinstance(inferer, LabelMapInferer):
         return Understood(inferer.plan, tuple(steps))

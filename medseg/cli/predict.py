@@ -139,7 +139,7 @@ def predict(
     """
     from medseg.bundle.predicting import inference_config
     from medseg.bundle.restricted import check
-    from medseg.bundle.structures import n_channels_of
+    from medseg.bundle.structures import channel_names_of, n_channels_of
     from medseg.distributed.run import run_cohort
     from medseg.distributed.worker import Job
     from medseg.inference.delivery import Wanted
@@ -154,6 +154,7 @@ def predict(
         suffix=SUFFIXES[file_format.value],
         channels=channel or (),
         n_channels=n_channels_of(bundles[0]),
+        names=channel_names_of(bundles[0]),
         data=data,
         with_names=with_names,
     )

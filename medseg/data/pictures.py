@@ -1,10 +1,9 @@
-"""Photographs as MONAI reads images: upright, in sRGB, three channels of bytes; and masks as they are stored."""
+"""Photographs as MONAI reads images: upright, in sRGB, three channels of bytes; and masks as they are."""
 
 from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +57,8 @@ class PictureReader(ImageReader):
             pixels = (rgb if self.colours else values)(picture)
             arrays.append(np.ascontiguousarray(np.swapaxes(pixels, 0, 1)))
             size = np.asarray(arrays[-1].shape[:2])
-            about = {"spatial_shape": size, "affine": np.eye(4), "original_affine": np.eye(4)}
+            about: dict[str, Any] = {"spatial_shape": size}
+            about |= {"affine": np.eye(4), "original_affine": np.eye(4)}
             about["original_channel_dim"] = -1 if pixels.ndim == 3 else float("nan")
             _copy_compatible_dict(about, meta)
         return _stack_images(arrays, meta), meta
@@ -72,16 +72,16 @@ def open_picture(path: Path) -> Image.Image:
     """
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     try:
-        with warnings.catch_warnings():
+        with path.open("rb") as file, warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            picture = Image.open(path)
-        if picture.width * picture.height > MAX_PIXELS:
-            raise DataError(
-                f"{path} has {picture.width} x {picture.height} pixels",
-                f"at most {MAX_PIXELS:,} pixels",
-                "make it smaller",
-            )
-        picture.load()
+            picture = Image.open(file)
+            if picture.width * picture.height > MAX_PIXELS:
+                raise DataError(
+                    f"{path} has {picture.width} x {picture.height} pixels",
+                    f"at most {MAX_PIXELS:,} pixels",
+                    "make it smaller",
+                )
+            picture.load()
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DataError(f"{path}: {error}", "a whole picture", "look at it in a viewer") from error
     return picture

@@ -8,13 +8,16 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from medseg.errors import DataError, OutputError
+from medseg.inference.modalities import by_words
 from medseg.writers import output_paths
 
 NIFTI = (".nii.gz", ".nii", ".hdr")
 VOLUMES = (*NIFTI, ".nrrd", ".nhdr", ".mha", ".mhd", ".mgz", ".mgh", ".mnc")
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".tif", ".tiff")
+MASKS = ("_segmentation", "_superpixels")
 # The ending of the label map for each ending of a scan; NIfTI for what is not here.
 OWN_FORMAT = {
     ".nii": ".nii",
@@ -115,21 +118,29 @@ def _stem(case: Case) -> str:
     return place[: len(place) - len(ending)] if ending else place if case.is_named else Path(place).stem
 
 
-def scans_in(folder: str | Path) -> list[dict[str, str]]:
+def scans_in(folder: str | Path, channels: Sequence[str] | None = None) -> list[dict[str, Any]]:
     """The scans of a folder as the dictionaries that a bundle's ``dataset`` takes, by `scans_below`'s rule.
 
     NIfTI files or, where there is none, pictures: what MONAI's own readers read.
 
+    Args:
+        channels: names of the channels where each may have a file of its own: such files are joined, in any
+            subfolder, and the scan goes by the name of the case. Where no file names a channel, each is a
+            scan with all of them.
+
     Raises:
-        DataError: the folder is missing or holds no scan.
+        DataError: the folder is missing or holds no scan, or a scan lacks a channel.
     """
     root = Path(folder).resolve()
     if not root.is_dir():
         raise DataError(f"no folder {root}", "a folder of scans", "say --dataset_dir DIR")
-    scans = _in_folder(root, NIFTI) or _in_folder(root, PICTURES)
+    scans = sorted(scan.resolve() for scan in _in_folder(root, NIFTI) or _in_folder(root, PICTURES))
+    joined = by_words(scans, channels) if channels else {}
+    if joined:
+        return [{"case": name, "image": [str(f) for f in files]} for (_, name), files in joined.items()]
     if not scans:
         raise DataError(f"no scan in {root}", "a NIfTI file or a picture", "say --dataset_dir DIR")
-    return [{"image": str(scan.resolve())} for scan in sorted(scans)]
+    return [{"image": str(scan)} for scan in scans]
 
 
 def scans_below(text: str, folder: Path, *, needed: bool = True) -> list[Path]:
@@ -171,7 +182,10 @@ def _name(output: Path, folder: Path) -> str:
 
 
 def _is_scan(path: Path, endings: tuple[str, ...]) -> bool:
-    return path.name.lower().endswith(endings) and not path.name.startswith(".") and path.is_file()
+    if path.name.startswith(".") or not path.name.lower().endswith(endings) or not path.is_file():
+        return False
+    # ISIC's masks lie beside its photographs where a user unpacked both into one folder.
+    return not (is_picture(path) and path.stem.lower().endswith(MASKS))
 
 
 def _is_set_apart(path: Path, root: Path) -> bool:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from medseg.errors import DataError
 from medseg.inference.cases import Case, ending_of
+from medseg.inference.modalities import by_words
 
 
 def by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
@@ -27,6 +28,21 @@ def by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
             f"no scan is named as {', '.join(patterns)}", "one scan per pattern", "mend --channel"
         )
     return [_joined(name, files, len(patterns)) for (_, name), files in sorted(found.items())]
+
+
+def by_names(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
+    """Files whose names hold the words of these channels (``_flair``, ``-t1c``), joined; label maps left out.
+
+    Where no file names a channel, the cases as they are: each may hold all of them.
+    """
+    single = [case for case in cases if len(case.images) == 1 and not case.is_series]
+    joined = by_words([case.images[0] for case in single], names)
+    if not joined:
+        return list(cases)
+    others = [case for case in cases if case not in single]
+    return others + [
+        _joined(name, dict(enumerate(files)), len(names)) for (_, name), files in joined.items()
+    ]
 
 
 def by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:

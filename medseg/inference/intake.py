@@ -9,7 +9,7 @@ from pathlib import Path
 from medseg.data.series import series_of
 from medseg.data.unpack import unpack_all
 from medseg.inference.cases import Case, place_cases, scans_below
-from medseg.inference.channels import by_numbers, by_patterns
+from medseg.inference.channels import by_names, by_numbers, by_patterns
 from medseg.inference.lists import listed, series_cases
 
 LISTS = (".json", ".txt", ".csv", ".tsv")
@@ -23,6 +23,7 @@ def gather(
     suffix: str = "",
     channels: Sequence[str] = (),
     n_channels: int = 1,
+    names: Sequence[str] = (),
     data: Path | None = None,
     with_names: bool = False,
 ) -> list[Case]:
@@ -36,6 +37,7 @@ def gather(
         suffix: of every label map; empty for the scan's own format.
         channels: one name pattern for each channel, ``*`` standing for the case.
         n_channels: that the bundle wants: files named ``…_0000``, ``…_0001`` are joined where it is above 1.
+        names: of the bundle's channels where file names tell them: ``…_flair``, ``…_t1ce`` are joined too.
         data: the folder that a list's paths are relative to; the list's own if left out.
         with_names: what the patients are called may be written and said.
 
@@ -58,7 +60,7 @@ def gather(
     if channels:
         cases = by_patterns(cases, channels)
     elif n_channels > 1:
-        cases = by_numbers(cases, n_channels)
+        cases = by_numbers(by_names(cases, names) if names else cases, n_channels)
     return place_cases(cases, folder, suffix=suffix, given=inputs)
 
 

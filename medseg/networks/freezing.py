@@ -95,10 +95,10 @@ def parameter_groups(
 
     Args:
         encoder_lr: the encoder's rate where none changes it later.
-        encoder_scale: the encoder's rate as a share of the others'; what `medseg.training.LearningRate`, which
-            sets every group's rate before each step, multiplies its own by.
+        encoder_scale: the encoder's rate as a share of the others'; `medseg.training.LearningRate`, which
+            sets every group's rate before each step, multiplies its own by it.
 
-        n_frozen: stages of the encoder that `freeze` keeps as they are for the whole run; they are in no group.
+        n_frozen: stages of the encoder that `freeze` keeps as they are for the whole run, in no group.
 
     Raises:
         MedsegError: a network without an encoder of ours, or a number of stages that it doesn't have.

@@ -1,5 +1,6 @@
-"""What is done to a label map after the network: components, holes, refinement."""
+"""What is done to a label map after the network: components, holes, regions."""
 
-from medseg.postprocess.components import KeepLargestd, keep_largest
+from medseg.postprocess.components import FillHolesd, KeepLargestd, fill_holes, keep_largest
+from medseg.postprocess.regions import RegionsToLabelsd, painted
 
-__all__ = ["KeepLargestd", "keep_largest"]
+__all__ = ["FillHolesd", "KeepLargestd", "RegionsToLabelsd", "fill_holes", "keep_largest", "painted"]

@@ -17,10 +17,12 @@ from medseg.transforms.intensities import (
     RandNoised,
 )
 from medseg.transforms.patches import RandPatchd
+from medseg.transforms.regions import LabelsToRegionsd
 from medseg.transforms.resizing import ResizePictured
 
 __all__ = [
     "ForegroundPointsd",
+    "LabelsToRegionsd",
     "RandBiasd",
     "RandBlurd",
     "RandBrightnessd",

@@ -7,16 +7,21 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 SUFFIXES = (".nii.gz", ".nii")
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp")
 
 
 def output_name(scan: Path) -> str:
-    """The scan's own file name where NIfTI can be written under it, else its stem and ``.nii.gz``.
+    """The scan's own file name where NIfTI can be written under it, else its stem and another ending.
 
-    >>> output_name(Path("a/liver_1.nii")), output_name(Path("a/liver_1.hdr"))
-    ('liver_1.nii', 'liver_1.nii.gz')
+    >>> output_name(Path("a/liver_1.nii")), output_name(Path("a/liver_1.hdr")), output_name(Path("skin.JPG"))
+    ('liver_1.nii', 'liver_1.nii.gz', 'skin.png')
     """
     if scan.name.lower().endswith(SUFFIXES):
         return scan.name
+    if scan.suffix.lower() in (".tif", ".tiff"):
+        return f"{scan.stem}.tif"
+    if scan.suffix.lower() in PICTURES:
+        return f"{scan.stem}.png"
     return f"{scan.stem}.nii.gz"
 
 

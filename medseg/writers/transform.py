@@ -12,6 +12,7 @@ from monai.data import MetaTensor
 from monai.transforms import MapTransform
 
 from medseg.errors import GeometryError, OutputError
+from medseg.writers.images import PICTURES, write_picture
 from medseg.writers.names import output_name
 from medseg.writers.nifti import write_label_map
 
@@ -23,7 +24,8 @@ class SaveLabelMapd(MapTransform):
     sform with their codes, the scan's own file name, and no half-written file under that name ever.
 
     Args:
-        keys: label maps of shape (1, x, y, z) that know their scan (``meta["filename_or_obj"]``).
+        keys: label maps of shape (1, x, y[, z]) that know their scan (``meta["filename_or_obj"]``). That
+            of a picture is written as one. Where the data hold a ``case``, its name is the file's.
         folder: of the files, made where it is missing.
         data_root_dir: where given, subfolders below it are repeated below ``folder``.
         overwrite: replace files of an earlier run, as ``SaveImaged`` does. Two scans of one run never
@@ -47,11 +49,15 @@ class SaveLabelMapd(MapTransform):
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         """Write every key's label map."""
         for key in self.key_iterator(data):
-            self.save(data[key])
+            self.save(data[key], str(data.get("case", "")))
         return dict(data)
 
-    def save(self, labels: MetaTensor) -> Path:
+    def save(self, labels: MetaTensor, case: str = "") -> Path:
         """The path of the written file.
+
+        Args:
+            labels: shape (1, x, y, z), or (1, x, y) for a picture.
+            case: the name of the case; the scan's own file name if left out.
 
         Raises:
             OutputError: two scans of this run would share a file, or the file exists.
@@ -61,7 +67,7 @@ class SaveLabelMapd(MapTransform):
         folder = self.folder
         if self.data_root_dir is not None:
             folder = folder / scan.resolve().parent.relative_to(self.data_root_dir.resolve())
-        path = folder / output_name(scan)
+        path = folder / output_name(scan.with_name(case + _ending(scan)) if case else scan)
         if self._source_of.setdefault(path, scan) != scan:
             raise OutputError(
                 f"{path} for both {self._source_of[path]} and {scan}", "a file for each", "set data_root_dir"
@@ -72,6 +78,12 @@ class SaveLabelMapd(MapTransform):
                 "a label map with one channel",
                 "take the argmax before",
             )
-        return write_label_map(
-            path, np.asarray(labels[0].cpu()).round().astype(np.int64), like=scan, overwrite=self.overwrite
-        )
+        label_map = np.asarray(labels[0].cpu()).round().astype(np.int64)
+        if path.suffix in PICTURES:
+            return write_picture(path, label_map, overwrite=self.overwrite)
+        return write_label_map(path, label_map, like=scan, overwrite=self.overwrite)
+
+
+def _ending(scan: Path) -> str:
+    name = scan.name.lower()
+    return ".nii.gz" if name.endswith(".nii.gz") else scan.suffix

@@ -1,5 +1,6 @@
 """MONAI's own command line, alone in charge, from the bundle's folder."""
 
+import json
 import os
 import subprocess
 import sys
@@ -9,6 +10,8 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from medseg.data import read_manifest
+from medseg.data.label_maps import read_label_map
 from medseg.data.phantoms import write_phantoms
 
 ROOT = Path(__file__).parents[2]
@@ -67,3 +70,70 @@ def test_training_inferring_and_evaluating_with_stock_monai(phantoms, tmp_path):
     )
     assert evaluated.returncode == 0, evaluated.stderr
     assert (tmp_path / "scores" / "cases.csv").is_file()
+
+
+STOCK = """
+import json, sys
+from monai.bundle import run
+for verb, config_file, overrides in json.loads(sys.argv[1]):
+    run(verb, config_file=config_file, **overrides)
+"""
+REGIONS = {"WT": [1, 2, 3], "TC": [1, 3], "ET": [3]}
+NEW = [
+    *("brats_mr_deeplab3d", "brats_mr_unet3d"),
+    *("isic_dermoscopy_deeplab2d", "isic_dermoscopy_unet2d"),
+]
+
+
+def small(name, folder):
+    """What makes a bundle's run on phantoms a matter of seconds."""
+    if name.startswith("isic"):
+        write_phantoms(folder, 4, size=40, dimensions=2)
+        return {"roi_size": [32, 32]}
+    write_phantoms(folder, 4, size=24, channels=4)
+    return {
+        "roi_size": [16, 16, 16],
+        "spacing_mm": [1.5, 1.5, 1.5],
+        "labels": {"background": 0, "necrosis": 1, "oedema": 2, "enhancing": 3},
+        "regions": REGIONS,
+    }
+
+
+def stock(bundle, *runs):
+    """The verbs one after the other in one process: importing takes longer than running."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "ignore", "-c", STOCK, json.dumps(runs)]
+    done = subprocess.run(command, cwd=bundle, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", NEW)
+def test_a_bundle_trains_predicts_and_evaluates_with_stock_monai(name, tmp_path):
+    bundle, data = ROOT / "bundles" / name, tmp_path / "data"
+    common = small(name, data)
+    learning = {**common, "dataset_dir": str(data), "manifest": str(data / "manifest.json")}
+    weights = {"ckpt_path": str(tmp_path / "run" / "models" / "model.pt")}
+    short = {"max_epochs": 1, "batch_size": 2, "output_dir": str(tmp_path / "run")}
+    if name.startswith("isic"):
+        learning["pretrained"] = None
+    predicting = {"dataset_dir": str(data / "images"), "output_dir": str(tmp_path / "predictions")}
+    stock(
+        bundle,
+        ("training", "configs/train.yaml", {**learning, **short}),
+        ("inferring", "configs/inference.yaml", {**common, **weights, **predicting}),
+        (
+            "evaluating",
+            ["configs/train.yaml", "configs/evaluate.yaml"],
+            {**learning, **weights, "output_dir": str(tmp_path / "scores")},
+        ),
+    )
+    cases = {case.case for case in read_manifest(data / "manifest.json").items}
+    written = sorted((tmp_path / "predictions").iterdir())
+    assert {path.name.split(".")[0] for path in written} == cases
+    allowed = {0, 255} if name.startswith("isic") else {0, 1, 2, 4}
+    for path in written:
+        assert set(np.unique(read_label_map(path).array)) <= allowed
+    rows = (tmp_path / "scores" / "cases.csv").read_text().splitlines()[1:]
+    structures = {row.split(",")[1] for row in rows} - {"all"}
+    assert structures == ({"lesion"} if name.startswith("isic") else set(REGIONS))

@@ -13,6 +13,7 @@ from torch.nn import functional as F
 from medseg.errors import DataError, MedsegError
 from medseg.networks import FreezeSchedule, build, build_classifier, build_encoder, freeze, parameter_groups
 from medseg.networks.pretrained import first_convolution, inflated, load, weights_path
+from medseg.training.schedule import LearningRate
 
 EGYPTIAN_CAT, ESPRESSO, TRIPOD = 285, 967, 872  # ImageNet's numbers; the photographer stands behind a tripod
 
@@ -211,6 +212,17 @@ def test_the_encoder_has_a_learning_rate_of_its_own_and_nobody_is_left_out():
     optimiser = torch.optim.AdamW(parameter_groups(network, encoder_lr=1e-5), lr=1e-3)
     assert [group["lr"] for group in optimiser.param_groups] == [1e-5, 1e-3]
     assert sum(p.numel() for g in optimiser.param_groups for p in g["params"]) == _size(network)
+
+
+def test_the_encoder_s_share_of_the_rate_survives_a_schedule_and_frozen_stages_are_in_no_group():
+    network = build("pspnet", 2, 1, 2, encoder="mobilenetv2")
+    optimiser = torch.optim.AdamW(parameter_groups(network, encoder_scale=0.3, n_frozen=2), lr=1.0)
+    engine = Engine(lambda *_: None)
+    engine.state.progress = 0.5
+    LearningRate(optimiser, peak=0.5, shape="constant")(engine)
+    assert [group["lr"] for group in optimiser.param_groups] == [0.15, 0.5]
+    assert sum(p.numel() for g in optimiser.param_groups for p in g["params"]) == _learning(network)
+    assert _learning(network) < _size(network)
 
 
 @pytest.mark.parametrize("schedule", [[], [[0, 5]], [[3, 0], [1, 5]], [[1, 6]]], ids=str)

@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as hnp
 from monai.data import MetaTensor
 from scipy import ndimage
 
-from medseg.postprocess import KeepLargestd, keep_largest
+from medseg.postprocess import KeepLargestd, fill_holes, keep_largest
 
 
 def test_the_smaller_of_two_boxes_goes_and_the_other_structure_stays():
@@ -42,3 +42,27 @@ def test_the_transform_keeps_shape_place_and_input():
     assert cleaned.tolist() == [[[1, 1, 0, 0]]]
     assert torch.equal(cleaned.affine, 2 * torch.eye(4, dtype=torch.float64))
     assert case["pred"].tolist() == [[[1, 1, 0, 1]]]
+
+
+def test_a_hole_is_filled_and_a_bay_is_not():
+    ring = np.zeros((7, 7), np.uint8)
+    ring[1:6, 1:6] = 1
+    ring[3, 3] = 0
+    bay = ring.copy()
+    bay[3, 3:] = 0
+    assert fill_holes(ring, [1]).sum() == 25
+    np.testing.assert_array_equal(fill_holes(bay, [1]), bay)
+
+
+def test_another_structure_in_a_hole_stays():
+    ring = np.ones((5, 5, 5), np.uint8)
+    ring[1:4, 1:4, 1:4] = 0
+    ring[2, 2, 2] = 2
+    filled = fill_holes(ring, [1])
+    assert filled[2, 2, 2] == 2
+    assert (filled == 1).sum() == 124
+
+
+def test_filling_holes_is_what_scipy_s_own_does():
+    noise = (np.random.default_rng(0).random((40, 40)) > 0.45).astype(np.uint8)
+    np.testing.assert_array_equal(fill_holes(noise, [1]), ndimage.binary_fill_holes(noise))

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from medseg.training.precision import MixedPrecisionInferer, _missing_column, _NoSingleColumn
+from medseg.training.precision import MixedPrecisionInferer, _Mended, _missing_column, has_bfloat16_units
 
 
 @pytest.mark.parametrize("width", [1, 2, 3])
@@ -25,7 +25,7 @@ def test_two_columns_with_one_kept_are_the_same_convolution(width, dilation, str
     conv = nn.Conv2d(2, 3, 3, stride=stride, padding=dilation, dilation=dilation)
     x = torch.rand(2, 2, 7, width, requires_grad=True)
     expected = conv(x)
-    with _NoSingleColumn():
+    with _Mended():
         found = conv(x)
     torch.testing.assert_close(found, expected)
     torch.testing.assert_close(torch.autograd.grad(found.sum(), x), torch.autograd.grad(expected.sum(), x))
@@ -37,3 +37,14 @@ def test_only_a_stride_into_one_column_is_widened():
     assert _missing_column(torch.zeros(1, 1, 8, 3), weight, None, (2, 2), (1, 1)) == 0
     assert _missing_column(torch.zeros(1, 1, 2, 8), weight, None, (2, 2), (1, 1)) == 0
     assert _missing_column(torch.zeros(1, 1, 8, 1), weight, None, 1, "same") == 0
+
+
+@pytest.mark.skipif(not has_bfloat16_units(), reason="this CPU computes in float32 anyway")
+def test_depthwise_convolutions_stay_in_float32_and_others_do_not():
+    network = nn.Sequential(nn.Conv2d(4, 4, 1), nn.Conv2d(4, 4, 3, groups=4), nn.Conv2d(4, 2, 1))
+    seen = []
+    for layer in network:
+        layer.register_forward_hook(lambda _, __, output: seen.append(output.dtype))
+    output = MixedPrecisionInferer("cpu")(torch.zeros(1, 4, 8, 8), network)
+    assert seen == [torch.bfloat16, torch.float32, torch.bfloat16]
+    assert output.dtype == torch.float32

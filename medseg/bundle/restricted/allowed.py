@@ -69,6 +69,7 @@ NAMES = frozenset(
         "monai.data.image_reader.NrrdReader",
         "monai.data.image_reader.PILReader",
         "monai.data.image_reader.PydicomReader",
+        "medseg.data.pictures.PictureReader",
         "monai.data.decathlon_datalist.load_decathlon_datalist",
         "monai.data.utils.partition_dataset",
         "monai.data.utils.list_data_collate",

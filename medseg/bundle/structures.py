@@ -12,7 +12,7 @@ import torch
 from monai.bundle import ConfigParser
 
 from medseg.bundle.predicting import inference_config
-from medseg.data.layouts import CHANNELS
+from medseg.data.words import CHANNELS
 from medseg.labels import Structure, structures
 
 

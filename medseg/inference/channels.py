@@ -40,9 +40,7 @@ def by_names(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
     if not joined:
         return list(cases)
     others = [case for case in cases if case not in single]
-    return others + [
-        _joined(name, dict(enumerate(files)), len(names)) for (_, name), files in joined.items()
-    ]
+    return others + [_joined(name, dict(enumerate(files)), len(names)) for (_, name), files in joined.items()]
 
 
 def by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:

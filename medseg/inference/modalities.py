@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from medseg.data.layouts import CHANNELS, stem_of, take_apart
+from medseg.data.words import CHANNELS, stem_of, take_apart
 from medseg.errors import DataError
 
 
@@ -16,7 +16,7 @@ def by_words(files: Sequence[Path], channels: Sequence[str]) -> dict[tuple[Path,
 
     Args:
         channels: as manifests name them: ``FLAIR``, ``T1``, ``T1ce``, ``T2``; BraTS' spellings
-            are known (`medseg.data.layouts.CHANNELS`).
+            are known (`medseg.data.words.CHANNELS`).
 
     Raises:
         DataError: a scan lacks a channel or has two files for one.
@@ -24,8 +24,8 @@ def by_words(files: Sequence[Path], channels: Sequence[str]) -> dict[tuple[Path,
     wanted = {CHANNELS.get(name.lower(), name): place for place, name in enumerate(channels)}
     found: dict[tuple[Path, str], dict[int, Path]] = {}
     for file in files:
-        part = take_apart(file.name, with_folders=False)
-        if part.is_label or part.channel not in wanted:
+        part = take_apart(file.name)
+        if part.by_name == "label" or part.channel not in wanted:
             continue
         scan, place = (
             found.setdefault((file.parent, part.name or stem_of(file.name)), {}),

@@ -52,10 +52,10 @@ class _Mended(TorchFunctionMode):
     In torch 2.13 the gradients of a depthwise convolution take oneDNN up to eight times as long in bfloat16
     (240 channels, 5 x 5, channels last: 69 ms for 13).
 
-    A single column it computes wrongly: its bfloat16 kernel for AMX units reads memory that nobody wrote, up to
-    NaN, where a convolution strides along the last axis and its output has one voxel there, as in the deepest
-    level for a patch of 32. Two columns are computed instead and one is kept. Can go when `tests/training/
-    test_precision.py` passes without it on a CPU with AMX.
+    A single column it computes wrongly: its bfloat16 kernel for AMX units reads memory that nobody wrote, up
+    to NaN, where a convolution strides along the last axis and its output has one voxel there, as in the
+    deepest level for a patch of 32. Two columns are computed instead and one is kept. Can go when
+    `tests/training/test_precision.py` passes without it on a CPU with AMX.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:

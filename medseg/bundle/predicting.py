@@ -96,6 +96,10 @@ def load_predictor(
     predictor.max_ram, predictor.is_auto = max_ram, engine == "auto"
     # A stranger's bundle may not write outside the output folder, so nothing can be exported or remembered.
     predictor.runtime = runtime if mode.full else "torch"
+    if predictor.runtime != runtime:
+        predictor.why_torch = (
+            f"run by torch instead of {runtime}: a bundle in restricted mode exports nothing"
+        )
     if engine == "stock":
         return predictor
     try:

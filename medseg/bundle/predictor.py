@@ -13,18 +13,19 @@ import torch
 from monai.data import MetaTensor
 
 from medseg.bundle.understanding import Understood
-from medseg.errors import BundleError, GeometryError
+from medseg.errors import BundleError, GeometryError, MedsegError
 from medseg.inference.cases import Case, is_picture
 from medseg.inference.decision import Decision
-from medseg.inference.engine import Block, label_blocks, label_volume
+from medseg.inference.engine import Block, label_blocks, label_volume, slab_axis
 from medseg.inference.head import Head, Prepared, prepared
 from medseg.inference.inferer import way_of
+from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
 from medseg.inference.native import warm
 from medseg.inference.pipeline import write_blocks, write_strips
 from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.scan import open_scan
-from medseg.inference.slabs import Network, VolumeSource
+from medseg.inference.slabs import Network, Tiling, VolumeSource
 from medseg.inference.wayback import UnknownGeometryError
 from medseg.inference.windows import Windows
 from medseg.writers import read_header, write_label_map
@@ -38,7 +39,8 @@ class Predictor:
         preprocessing: from ``{image: path}`` to a tensor of channels on the network's grid.
         inferer: MONAI's or ours.
         modules: networks with their weights, on ``device``, in eval mode.
-        runtime: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
+        runtime: ``torch``, ``onnx``, ``openvino``, ``auto`` for the fastest by measurement, or ``int8``.
+        why_torch: why another runtime that was asked for is not taken.
         postprocessing: from scores to labels on the scan's own grid, without the writer.
         understood: the bundle in the engine's terms; None where its own inferer and Invertd are used.
         why_stock: what the engine does not know, where that is the reason.
@@ -63,6 +65,7 @@ class Predictor:
     head: Head | None = None
     max_ram: int | None = None
     runtime: str = "torch"
+    why_torch: str = ""
     is_auto: bool = True
     tell: Callable[[str], object] = warnings.warn
     watch: Callable[[Network], Network] = field(default=lambda network: network, repr=False)
@@ -125,7 +128,7 @@ class Predictor:
         is_bounded = self.max_ram is not None
         scan = open_scan(images, on_disk=is_bounded, scratch=scratch)
         source = prepared(self.head, scan, images[0], only_plan=is_bounded)
-        self._measure(scan.n_channels, source.source.shape)
+        self._measure(scan.n_channels, source.source.shape, source)
         demand = Demand(False, 1, 0)
         if is_bounded:
             demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
@@ -143,7 +146,7 @@ class Predictor:
         image.meta.setdefault("original_affine", np.eye(4))
         meta = {**image.meta, "affine": image.meta["original_affine"]}
         source = Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
-        self._measure(int(image.shape[0]), source.source.shape)
+        self._measure(int(image.shape[0]), source.source.shape, source)
         demand = self._demand(source, int(image.shape[0]), False) if self.max_ram else Demand(False, 1, 0)
         return source, demand
 
@@ -159,17 +162,36 @@ class Predictor:
             self._measure(n_inputs, shape)
         warm()
 
-    def _measure(self, n_inputs: int, shape: tuple[int, ...]) -> None:
+    def _measure(self, n_inputs: int, shape: tuple[int, ...], scan: Prepared | None = None) -> None:
         if self._measured is None:
             assert self.understood is not None
             sizes = self.windows.sizes(shape)
             window = torch.zeros((self.windows.batch_size, n_inputs, *sizes), device=self.device)
-            slice_axis = self.understood.plan.slice_axis
-            inner = window if slice_axis is None else window.squeeze(slice_axis + 2)
-            self._networks = [self._run_by(module, inner) for module in self.modules]
+            seen = self._seen(scan) if scan and self.runtime == "int8" else []
+            self._networks = [self._run_by(module, self._inner(window), seen) for module in self.modules]
             self._measured = network_bytes(self.understood.plan.scoring(self._networks), window)
 
-    def _run_by(self, module: torch.nn.Module, window: torch.Tensor) -> Network:
+    def _seen(self, scan: Prepared) -> list[torch.Tensor]:
+        """Windows of a scan by which ranges of numbers are chosen."""
+        tiling = Tiling(self.windows, scan.source.shape, slab_axis(scan.way))
+        return [self._inner(window.to(self.device)) for window in busiest_windows(scan.source, tiling)]
+
+    def _inner(self, window: torch.Tensor) -> torch.Tensor:
+        """What the network itself is given of a window: one slice, where it is a 2D network."""
+        axis = self.understood.plan.slice_axis if self.understood else None
+        return window if axis is None else window.squeeze(axis + 2)
+
+    def _run_by(self, module: torch.nn.Module, window: torch.Tensor, seen: list[torch.Tensor]) -> Network:
+        if self.why_torch:
+            self.tell(self.why_torch)
+        if self.runtime == "int8" and self.understood is not None:
+            if not seen:
+                raise MedsegError("no scan", "one to choose the ranges of int8 by", "give a scan first")
+            rounded = int8_network(module, seen)
+            self.tell(
+                in_words(dice_cost(torch_network(module), rounded, seen, self.understood.plan.decision))
+            )
+            return rounded
         # Noise, because zeros would hide differences between runtimes.
         noise = torch.randn(window.shape, generator=torch.Generator().manual_seed(0)).to(window.device)
         if self.runtime == "auto":

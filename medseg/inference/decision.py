@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import product
 from typing import Literal
 
@@ -52,11 +53,11 @@ class Decision:
         if self.threshold is None:
             return _winners(scores)
         # Monotone activations need not be computed to compare with the threshold.
-        limit = self.threshold
-        if self.activation == "sigmoid":
-            limit = float(np.log(limit) - np.log1p(-limit))
-        elif self.activation == "softmax":
-            scores = torch.softmax(scores, 0)
+        limit = (
+            lowest_score(self.threshold) if self.activation == "sigmoid" else _float32_from(self.threshold)
+        )
+        if self.activation == "softmax":
+            scores, limit = torch.softmax(scores.double(), 0), self.threshold
         out = torch.zeros(scores.shape[1:], dtype=_code_type(2 ** len(scores)), device=scores.device)
         for bit, channel in enumerate(scores):
             out |= (channel >= limit).to(out.dtype) << bit
@@ -87,6 +88,47 @@ class Decision:
             for bit, number in enumerate(self.numbers):
                 table[(codes >> bit & 1).astype(bool)] = number
         return table
+
+
+@lru_cache
+def lowest_score(threshold: float) -> float:
+    """The lowest float32 score whose sigmoid, in float64, is at least ``threshold``; infinite where none is.
+
+    >>> lowest_score(1.5)
+    inf
+    """
+
+    def reaches(score: np.float32) -> bool:
+        return bool(1 / (1 + np.exp(-np.float64(score))) >= threshold)
+
+    low, high = np.float32(-600), np.float32(600)
+    if not reaches(high):
+        return np.inf
+    if reaches(low):
+        return -np.inf
+    while np.nextafter(low, high) < high:
+        # Halving the distance in floats, as their bits count them, ends after 32 steps.
+        middle = _between(low, high)
+        low, high = (low, middle) if reaches(middle) else (middle, high)
+    return float(high)
+
+
+def _float32_from(value: float) -> float:
+    """The lowest float32 that is not below ``value``; torch would round it to the nearest."""
+    nearest = np.float32(value)
+    return float(nearest if float(nearest) >= value else np.nextafter(nearest, np.float32(np.inf)))
+
+
+def _between(low: np.float32, high: np.float32) -> np.float32:
+    """The float32 with as many others below it, down to ``low``, as above it."""
+
+    def place(value: np.float32) -> int:
+        bits = int(np.float32(value).view(np.int32))
+        return bits if bits >= 0 else -(bits & 0x7FFFFFFF)
+
+    middle = (place(low) + place(high)) // 2
+    magnitude = np.int32(abs(middle)).view(np.float32)
+    return np.float32(magnitude if middle >= 0 else -magnitude)
 
 
 def _code_type(n_codes: int) -> torch.dtype:

@@ -1,8 +1,9 @@
-"""Finished blocks to a label map on disk, slices written as they are decided."""
+"""Finished blocks to a label map on disk: slices are compressed and written while later windows run."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from tempfile import TemporaryFile
 
@@ -26,26 +27,36 @@ def write_blocks(
         OutputError: ``path`` exists and ``overwrite`` is False, or it can't be written.
     """
     header = label_header(read_header(like), np.uint8 if largest <= 255 else np.uint16)
-    shape, dtype = header.get_data_shape(), header.get_data_dtype()
+    shape = header.get_data_shape()
     compressed = path.name.lower().endswith(".gz")
     with (
         replacing(path, overwrite=overwrite) as partial,
         LabelMapFile(partial, header, compressed=compressed) as file,
+        ThreadPoolExecutor(1) as writer,
     ):
-        n_done = 0
+        n_done, writing = 0, writer.submit(file.skip, 0)
         for block in blocks:
             first, stop = block.where[-1].start, block.where[-1].stop
-            file.skip(first - n_done)
-            if block.labels.shape[:-1] == shape[:-1]:
-                file.write(block.labels)
-            else:
-                slices = np.zeros((*shape[:-1], stop - first), dtype, order="F")
-                where = (*block.where[:-1], slice(None))
-                slices[where] = block.labels
-                file.write(slices)
+            # One block waits at most; an error of the last one is raised here.
+            writing.result()
+            writing = writer.submit(_append, file, first - n_done, block)
             n_done = stop
+        writing.result()
         file.skip(shape[-1] - n_done)
     return path
+
+
+def _append(file: LabelMapFile, n_skipped: int, block: Block) -> None:
+    """Some slices of background, then those of a block, with background around it."""
+    file.skip(n_skipped)
+    plane = file.header.get_data_shape()[:-1]
+    if block.labels.shape[:-1] == plane:
+        file.write(block.labels)
+        return
+    slices = np.zeros((*plane, block.labels.shape[-1]), file.dtype, order="F")
+    where = (*block.where[:-1], slice(None))
+    slices[where] = block.labels
+    file.write(slices)
 
 
 def write_strips(

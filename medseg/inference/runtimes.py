@@ -133,12 +133,7 @@ def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> N
     """
     if runtime == "torch":
         return torch_network(network)
-    if window.device.type != "cpu":
-        raise RuntimeUnavailableError(f"runtime {runtime} on {window.device}", "cpu", "use --runtime torch")
-    if not is_installed(runtime):
-        raise RuntimeUnavailableError(
-            f"no {MODULES[runtime]}", f"it for --runtime {runtime}", f"pip install 'medseg[{runtime}]'"
-        )
+    needs(runtime, window.device)
     path = _exported(network, window)
     scores = onnx_network(path) if runtime == "onnx" else openvino_network(path)
     expected, got = torch_network(network)(window), scores(window)
@@ -150,6 +145,20 @@ def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> N
             "use --runtime torch",
         )
     return scores
+
+
+def needs(runtime: str, device: torch.device) -> None:
+    """Refuse a runtime that is not installed or can't run on the device.
+
+    Raises:
+        RuntimeUnavailableError: so it is.
+    """
+    if device.type != "cpu":
+        raise RuntimeUnavailableError(f"runtime {runtime} on {device}", "cpu", "use --runtime torch")
+    if not is_installed(runtime):
+        raise RuntimeUnavailableError(
+            f"no {MODULES[runtime]}", f"it for --runtime {runtime}", f"pip install 'medseg[{runtime}]'"
+        )
 
 
 def _exported(network: torch.nn.Module, window: torch.Tensor) -> Path:

@@ -219,6 +219,12 @@ def blended_slabs(
             buffer.shift(step)
 
 
+def windows_of(source: Source, tiling: Tiling, start: int) -> Iterator[torch.Tensor]:
+    """The windows of the slab that begins at ``start``, shape (channel, …)."""
+    rows = _padded_rows(source, tiling, start)
+    yield from (_window(rows, tiling, at) for at in tiling.plane_starts())
+
+
 def _padded_rows(source: Source, tiling: Tiling, start: int) -> torch.Tensor:
     """The input of one slab of windows, padded where the volume is smaller than a window."""
     pads, axis, roi = tiling.pads, tiling.axis, tiling.sizes[tiling.axis]

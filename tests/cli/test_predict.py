@@ -249,3 +249,12 @@ def test_every_runtime_gives_the_labels_of_torch(
     np.testing.assert_array_equal(
         labels_of(tmp_path / runtime / "two.nii"), labels_of(tmp_path / "torch" / "two.nii")
     )
+
+
+def test_int8_says_what_it_costs(
+    bundle: Path, scans: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "out"
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", out, "--runtime", "int8", "--trust") == 0
+    assert "int8: Dice 0.9" in capsys.readouterr().err
+    assert labels_of(out / "one.nii.gz").max() == 2

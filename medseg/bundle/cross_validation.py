@@ -10,12 +10,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from medseg.bundle.copying import OVERRIDES
 from medseg.bundle.training import MANIFEST, Training, manifest_of, train_bundle
 from medseg.data.folds import folds_of, tell, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
 from medseg.errors import OutputError
 from medseg.evaluation import Evaluation, Inputs, evaluate
 from medseg.evaluation.page import write_report
+from medseg.training.checkpoints import write_text
 
 SETTINGS = "cross_validation.json"
 
@@ -56,7 +58,8 @@ def cross_validate(
         ManifestError: a patient in two folds, a case without one, or fewer patients than folds.
     """
     root = training.target
-    state = _State.of(root, resume=resume, overwrite=overwrite)
+    state = _State.of(training, resume=resume, overwrite=overwrite)
+    training = replace(training, overrides=state.overrides, budget=state.budget)
     if resume:
         manifest = read_manifest(root / MANIFEST)
     else:
@@ -71,8 +74,8 @@ def cross_validate(
             training, target=root / f"fold_{fold}", manifest=root / MANIFEST, fold=fold, n_folds=None
         )
         if fold not in state.trained:
-            began_it = (of_fold.target / "configs").is_dir()
-            train_bundle(of_fold, resume=resume and began_it, overwrite=overwrite)
+            has_begun = resume and (of_fold.target / "configs" / OVERRIDES).is_file()
+            train_bundle(of_fold, resume=has_begun, overwrite=overwrite or resume)
             state.trained.append(fold)
             state.write()
         failures |= _predict_held_out(of_fold, manifest, root / "predictions")
@@ -91,6 +94,9 @@ def _predict_held_out(training: Training, manifest: Manifest, folder: Path) -> d
         Case(c.case, tuple(training.data / path for path in c.image), folder / f"{c.case}.nii.gz")
         for c in manifest.cases("training", training.fold, held_out=True)
     ]
+    sys.stderr.write(
+        f"fold {training.fold}  predicting {len(cases)} cases with the weights of the last step\n"
+    )
     mode = check(target, trust=training.trust, files=[inference_config(target)])
     with mode.kept_in(folder):
         predictor = load_predictor(
@@ -128,28 +134,31 @@ def _mean_dice(evaluation: Evaluation, cases: set[str]) -> dict[str, float]:
 
 @dataclass
 class _State:
-    """Which folds are trained, on disk, so that a night that was cut short is not lost."""
+    """The settings of all folds and which are trained, on disk: a night that was cut short is not lost."""
 
     path: Path
+    overrides: dict[str, Any]
+    budget: str | None
     trained: list[int]
 
     @classmethod
-    def of(cls, root: Path, *, resume: bool, overwrite: bool) -> _State:
+    def of(cls, training: Training, *, resume: bool, overwrite: bool) -> _State:
+        root = training.target
         path = root / SETTINGS
-        if resume:
-            if not path.is_file():
+        if not resume:
+            if root.exists() and any(root.iterdir()) and not overwrite:
                 raise OutputError(
-                    f"no cross-validation in {root}", f"a folder with {SETTINGS}", "leave out --resume"
+                    f"{root} is not empty", "a new folder", "choose another with -o, or say --overwrite"
                 )
-            return cls(path, list(json.loads(path.read_text(encoding="utf-8"))["trained"]))
-        if root.exists() and any(root.iterdir()) and not overwrite:
+            return cls(path, dict(training.overrides), training.budget, [])
+        if not path.is_file():
             raise OutputError(
-                f"{root} is not empty", "a new folder", "choose another with -o, or say --overwrite"
+                f"no cross-validation in {root}", f"a folder with {SETTINGS}", "leave out --resume"
             )
-        return cls(path, [])
+        known = json.loads(path.read_text(encoding="utf-8"))
+        overrides = {**known["overrides"], **training.overrides}
+        return cls(path, overrides, training.budget or known["budget"], list(known["trained"]))
 
     def write(self) -> None:
-        from medseg.training.checkpoints import write_text
-
-        content: dict[str, Any] = {"trained": self.trained}
+        content = {"overrides": self.overrides, "budget": self.budget, "trained": self.trained}
         write_text(self.path, json.dumps(content, indent=1) + "\n")

@@ -75,13 +75,15 @@ def test_each_folds_mean_and_the_mean_over_all_are_told(done):
 def test_a_cross_validation_that_was_stopped_goes_on_without_training_a_finished_fold_again(done):
     folder, _, given = done
     state = folder / "cross_validation.json"
-    state.write_text('{"trained": [0]}')
+    known = json.loads(state.read_text())
+    state.write_text(json.dumps({**known, "trained": [0]}))
     before = (folder / "fold_0" / "models" / "checkpoint.pt").stat().st_mtime_ns
     (folder / "predictions").joinpath(next((folder / "predictions").iterdir()).name).unlink()
-    ended = CliRunner().invoke(app, [*given, "--resume"])
+    ended = CliRunner().invoke(app, [*given[: -len(SMALL)], "--resume"])  # the overrides are remembered
     assert ended.exit_code == 0, ended.output
     assert (folder / "fold_0" / "models" / "checkpoint.pt").stat().st_mtime_ns == before
-    assert json.loads(state.read_text()) == {"trained": [0, 1]}
+    assert json.loads(state.read_text()) == {**known, "trained": [0, 1]}
+    assert known["overrides"] == {"roi_size": [8, 8, 8], "max_epochs": 1}
     assert len(list((folder / "predictions").iterdir())) == 6
 
 

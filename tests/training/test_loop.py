@@ -167,3 +167,48 @@ def test_generators_go_back_to_where_they_were():
     first = (random.random(), np.random.rand(), float(torch.rand(1)), np.random.normal())
     set_generator_states(states)
     assert (random.random(), np.random.rand(), float(torch.rand(1)), np.random.normal()) == first
+
+
+def still_network():
+    """No dropout, and no bias before a norm: nothing but the batches can make a difference."""
+    torch.manual_seed(0)
+    return torch.nn.Sequential(
+        torch.nn.Conv3d(1, 4, 3, padding=1, bias=False),
+        torch.nn.InstanceNorm3d(4),
+        torch.nn.ReLU(),
+        torch.nn.Conv3d(4, 2, 1),
+    )
+
+
+def test_two_accumulated_batches_are_one_of_twice_the_size(tmp_path):
+    found = []
+    for name, options in {"doubled": {"batch_size": 2}, "twice": {"batch_size": 1, "accumulate": 2}}.items():
+        net = still_network()
+        toy.trainer(tmp_path / name, epochs=1, net=net, rate={"shape": "constant"}, **options).run()
+        found.append(net.state_dict())
+    assert float((found[0]["0.weight"] - still_network().state_dict()["0.weight"]).abs().max()) > 0.01
+    for name, values in found[0].items():
+        torch.testing.assert_close(found[1][name], values, atol=1e-4, rtol=1e-4)
+
+
+def test_no_validation_is_begun_for_which_there_is_no_time(tmp_path):
+    trainer = toy.trainer(tmp_path)
+    budget = t.Budget(100, began=time.time() - 80, aside_s=2)
+    budget._step_s = 3.0
+    trainer.state.validation_s = 10.0
+    # 100 - 80 - 2, less the last validation with its margin, leaves 6.5 s.
+    assert budget.left_s(trainer) == pytest.approx(6.5, abs=0.1)
+    assert budget.has_room_for(trainer, 3.0)
+    assert not budget.has_room_for(trainer, 4.0)
+
+
+def test_a_validation_after_which_no_step_fits_is_the_last_one(tmp_path):
+    trainer = toy.trainer(tmp_path)
+    trainer.state.epoch, trainer.state.validation_s = 2, 10.0
+    budget = t.Budget(100, began=time.time() - 80, aside_s=2)
+    budget._step_s = 6.0
+    budget.validated(trainer, 10.0)
+    assert not hasattr(trainer.state, "ended")
+    budget._step_s = 7.0
+    budget.validated(trainer, 10.0)
+    assert (trainer.state.ended, trainer.state.max_epochs) == ("its budget is used", 2)

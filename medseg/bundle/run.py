@@ -39,7 +39,8 @@ def run_verb(
     check_overrides_of(bundle, verb, overrides)
     mode = check(bundle, trust=trust, files=files)
     place = (output or Path("eval")).resolve()
-    overrides = {**mode.overrides(_ids(files), place), **overrides}
+    ids = _ids(files)
+    overrides = {**mode.overrides(ids, place), **overrides}
     quieten_monai()
     if mode.full:
         use_scripts(bundle.resolve())
@@ -49,7 +50,7 @@ def run_verb(
     workflow = ConfigWorkflow(
         config_file=[str(path) for path in files],
         logging_file=str(logging_file) if mode.full and logging_file.is_file() else False,
-        run_id=ALIASES.get(verb, verb),
+        run_id=_run_id(ids, verb),
         **{key.replace("::", "#"): value for key, value in overrides.items()},
     )
     with mode.kept_in(place):
@@ -60,6 +61,12 @@ def run_verb(
             raise cause_of(error) from error
         finally:
             workflow.finalize()
+
+
+def _run_id(ids: Sequence[str], verb: str) -> str:
+    """The verb's name where the config has it, as ours do; ``run``, as in the model zoo, where it has not."""
+    name = ALIASES.get(verb, verb)
+    return name if name in ids else "run"
 
 
 def _ids(files: Sequence[Path]) -> list[str]:

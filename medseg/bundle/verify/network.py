@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 import re
 import warnings
@@ -104,6 +105,8 @@ def _torchscript(network: torch.nn.Module, window: torch.Tensor, path: Path) -> 
 def _onnx(network: torch.nn.Module, window: torch.Tensor, path: Path) -> Step:
     if not is_installed("onnx"):
         return skipped("onnx", "onnx, onnxscript or onnxruntime is not installed: pip install 'medseg[onnx]'")
+    # torch tells of each optional package that its exporter does without.
+    logging.getLogger("torch.onnx").setLevel(logging.ERROR)
     try:
         other = onnx_network(export_onnx(network, window, path))
     except (RuntimeError, ValueError, TypeError, torch.onnx.OnnxExporterError) as error:

@@ -98,6 +98,12 @@ def load_by_nibabel(path: Path) -> Loaded:
         image = nib.load(path)
         array = np.asarray(image.dataobj)
         affine = np.array(image.affine, float)
+    except FileNotFoundError as error:
+        name = Path(str(error.filename or "its data file")).name
+        raise UnreadableError(unreadable(f"{name} is not beside {path.name}")) from error
+    except ModuleNotFoundError as error:
+        what = f"{path.name} is a format that only {error.name} reads"
+        raise UnreadableError(unreadable(what, "convert it to NIfTI")) from error
     # Old formats, hostile headers: what nibabel raises for them has no common base.
     except Exception as error:
         raise UnreadableError(unreadable(f"{path.name}: {type(error).__name__}: {error}")) from error

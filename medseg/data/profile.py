@@ -35,7 +35,7 @@ def profile(request: Request, reader: Reader) -> CaseProfile:
             out.findings.append(bad.at(out.case, path))
         image, found = examine(where, reader=reader)
         out.findings += [f.at(out.case, path) for f in found if kind == "image" or f.severity != "note"]
-        out.n_bytes += where.stat().st_size if where.is_file() else 0
+        out.n_bytes += _size(where)
         if image is not None and any(f.rule in ("affine", "spacing") and f.severity == BLOCKS for f in found):
             # No place can be told from such a grid; what its voxels hold is judged all the same.
             image = replace(image, affine=np.eye(4), has_grid=False)
@@ -50,8 +50,13 @@ def profile(request: Request, reader: Reader) -> CaseProfile:
     if request.detail and volumes:
         from medseg.data.mosaic import mid_slice
 
-        out.mosaic = mid_slice(volumes[0], label[1].array if label else None)
+        out.mosaic = mid_slice(images[0][1], volumes[0], label[1] if label else None)
     return out
+
+
+def _size(path: Path) -> int:
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(p.stat().st_size for p in files if p.is_file())
 
 
 def _hash(path: Path, sha256: str) -> Finding | None:

@@ -19,6 +19,11 @@ _SWELL = 50
 _SLACK = 64 << 20
 _MEMBERS = 1_000_000
 _BLOCK = 1 << 20
+_DAMAGED = (
+    *(tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error),
+    # zipfile's words for an encrypted member and for an unknown compression.
+    *(RuntimeError, NotImplementedError),
+)
 
 
 def unpack(archive: Path, folder: Path, wanted: Mapping[str, str], *, root: str = "") -> None:
@@ -39,7 +44,7 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, str], *, root: str 
                 path = _inside(archive, name, kind, root)
                 if kind == "file" and path in left:
                     _write(archive, stream, folder / path, size, left.pop(path))
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as error:
+    except _DAMAGED as error:
         _refuse(archive, f"it is damaged: {error}")
     if left:
         _refuse(archive, f"{len(left)} of {len(wanted)} files are not in it, first {next(iter(left))}")
@@ -66,11 +71,7 @@ def unpack_all(archive: Path, folder: Path) -> Path:
                 path = _inside(archive, name, kind, "")
                 if kind == "file":
                     _write(archive, stream, partial / path, size, "")
-    except (
-        *(tarfile.TarError, zipfile.BadZipFile, EOFError, OSError, zlib.error),
-        # zipfile's words for an encrypted member and for an unknown compression.
-        *(RuntimeError, NotImplementedError),
-    ) as error:
+    except _DAMAGED as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise DataError(f"{archive.name} is damaged: {error}", "a whole archive", "export it anew") from error
     except DownloadError as error:

@@ -209,6 +209,9 @@ def _row(p: CaseProfile) -> dict[str, Any]:
         "orientation": p.codes,
         "n_channels": len(p.channels),
         "intensity": [dict(zip(map(str, QUANTILES), c.quantiles, strict=False)) for c in p.channels],
+        "foreground": [
+            dict(zip(map(str, QUANTILES), _foreground(p, c), strict=False)) for c in range(len(p.channels))
+        ],
         "structures": {
             str(s.number): {
                 "voxels": s.voxels,

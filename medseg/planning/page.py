@@ -66,9 +66,13 @@ def _page(found: Fingerprint) -> Iterator[str]:
     yield "<h2>Intensities</h2>"
     for number, channel in enumerate(s["channels"]):
         rows = [c["intensity"][number] for c in found.cases if c["n_channels"] > number]
-        for quantile in ("50", "99"):
-            values = [r[quantile] for r in rows if quantile in r]
-            yield _histogram(values, f"{channel['name']}, {quantile}th per cent of the image", "")
+        inside = [c["foreground"][number] for c in found.cases if c["n_channels"] > number]
+        for quantile, known, where in (
+            *(("50", rows, "the image"), ("99", rows, "the image")),
+            ("50", inside, "all structures"),
+        ):
+            values = [r[quantile] for r in known if quantile in r]
+            yield _histogram(values, f"{channel['name']}, {quantile}th per cent of {where}", "")
     yield "<h2>Volumes</h2>"
     for structure in s["structures"]:
         key = str(structure["number"])

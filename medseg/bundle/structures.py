@@ -57,7 +57,24 @@ def structures_of(root: Path) -> tuple[Structure, ...]:
         shift = int("background" not in channels.get(0, "background").lower())
         named = {name: number + shift for number, name in sorted(channels.items())}
         named = {name: number for name, number in named.items() if number}
-    return tuple(replace(s, code=str(codes.get(s.name, ""))) for s in structures(named))
+    written = _renumbered(parser)
+    return tuple(
+        replace(s, numbers=frozenset(written.get(n, n) for n in s.numbers), code=str(codes.get(s.name, "")))
+        for s in structures(named)
+    )
+
+
+def _renumbered(parser: ConfigParser) -> dict[int, int]:
+    """Label number to the value in the file, where the post-processing ends in ``MapLabelValued``."""
+    steps = parser.config.get("postprocessing")
+    steps = steps.get("transforms", []) if isinstance(steps, dict) else []
+    last: dict[str, Any] = next(
+        (s for s in steps if str(s.get("_target_", "")).endswith("MapLabelValued")), {}
+    )
+    own, written = last.get("orig_labels"), last.get("target_labels")
+    if not isinstance(own, list) or not isinstance(written, list):
+        return {}
+    return {int(a): int(b) for a, b in zip(own, written, strict=True)}
 
 
 def channel_names_of(root: Path) -> tuple[str, ...]:

@@ -24,7 +24,7 @@ _MAX_PIXELS = 1 << 29
 
 def load_picture(path: Path) -> Loaded:
     """A PNG, JPEG, BMP, GIF or TIFF picture, shape (column, row) or (column, row, colour); no millimetres."""
-    from PIL import Image, ImageFile, UnidentifiedImageError
+    from PIL import Image, ImageFile, ImageOps, UnidentifiedImageError
 
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
@@ -38,11 +38,11 @@ def load_picture(path: Path) -> Loaded:
                 found.append(Finding("frames", WARNING, f"{frames} frames", "one", "only the first was read"))
             turn = picture.getexif().get(0x0112, 1)
             picture.load()
-            array = _pixels(picture)
+            array = _pixels(ImageOps.exif_transpose(picture))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise UnreadableError(unreadable(f"{path.name} is damaged: {error}")) from error
     if turn not in (0, 1):
-        text = f"its EXIF tag says that it is turned (orientation {turn}); read as stored"
+        text = f"its EXIF tag says that it is turned (orientation {turn}); read upright"
         found.append(Finding("exif", WARNING, text, "orientation 1", "store it upright, as its mask is"))
     is_rgb = array.ndim == 3
     if is_rgb and array.shape[2] in (2, 4):

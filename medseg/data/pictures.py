@@ -26,7 +26,7 @@ class PictureReader(ImageReader):
     """A photograph or a mask for MONAI's ``LoadImaged``, shape (column, row, colour) or (column, row).
 
     A photograph is turned as its EXIF tag says, brought from its own colour profile to sRGB and to 8 bits in
-    three colours; what is transparent is laid on white. A mask is turned likewise and keeps its values.
+    three colours, without alpha. A mask is turned likewise and keeps its values.
 
     Args:
         colours: False reads a mask: one channel of whole numbers.
@@ -93,10 +93,8 @@ def rgb(picture: Image.Image) -> npt.NDArray[np.uint8]:
     profile = upright.info.get("icc_profile")
     if upright.mode.startswith("I;16") or upright.mode in ("I", "F"):
         return np.repeat(_to_bytes(np.asarray(upright))[..., None], 3, axis=2)
-    if upright.mode in ("P", "PA", "LA", "RGBA", "La", "RGBa") and upright.has_transparency_data:
-        colours = upright.convert("RGBA")
-        white = Image.new("RGBA", colours.size, "white")
-        upright = Image.alpha_composite(white, colours).convert("RGB")
+    if upright.mode not in ("RGB", "CMYK", "LAB"):
+        upright = upright.convert("RGB")
     if profile:
         upright = in_srgb(upright, profile)
     return np.asarray(upright.convert("RGB"))

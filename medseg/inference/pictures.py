@@ -10,6 +10,8 @@ import numpy as np
 from medseg.data.reading import Image
 from medseg.errors import DataError
 
+# The EXIF tag that says how a picture is turned.
+ORIENTATION = 0x0112
 # ITU-R BT.601, as Pillow's own conversion to grey.
 LUMA = np.array([0.299, 0.587, 0.114])
 
@@ -17,13 +19,14 @@ LUMA = np.array([0.299, 0.587, 0.114])
 def in_true_colours(image: Image, source: Path | None) -> Image:
     """The picture with the colours of its palette, where the file has one and the pixels are its indices."""
     from PIL import Image as Pillow
+    from PIL import ImageOps
 
     if source is None or image.kind != "picture" or image.array.ndim != 2:
         return image
     with Pillow.open(source) as picture:
         if picture.mode != "P":
             return image
-        colours = np.asarray(picture.convert("RGB"))
+        colours = np.asarray(ImageOps.exif_transpose(picture).convert("RGB"))
     return replace(image, array=np.swapaxes(colours, 0, 1), is_rgb=True)
 
 
@@ -56,15 +59,20 @@ def fitted(image: Image, n_channels: int) -> tuple[Image, list[str]]:
 def picture_file(image: Image, source: Path | None, target: Path, is_unchanged: bool) -> Path:
     """The picture itself where PILReader sees the same pixels in it, else a PNG beside ``target``.
 
+    A picture that its EXIF tag turns is written upright; the PNG keeps the colour profile.
+
     Raises:
         DataError: pixels that PNG can't hold.
     """
     from PIL import Image as Pillow
 
-    if source is not None and is_unchanged and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
+    profile = None
+    if source is not None and source.suffix.lower() in (".png", ".jpg", ".jpeg", ".bmp"):
         with Pillow.open(source) as picture:
-            if picture.mode in ("L", "RGB"):
+            is_upright = picture.getexif().get(ORIENTATION, 1) in (0, 1)
+            if is_unchanged and is_upright and picture.mode in ("L", "RGB"):
                 return source
+            profile = picture.info.get("icc_profile") if picture.mode in ("RGB", "RGBA") else None
     array = image.array
     if array.dtype.kind in "iub" and array.size and array.min() >= 0:
         array = array.astype(
@@ -77,5 +85,5 @@ def picture_file(image: Image, source: Path | None, target: Path, is_unchanged: 
             "convert it to PNG",
         )
     path = target.with_suffix(".png")
-    Pillow.fromarray(np.ascontiguousarray(np.swapaxes(array, 0, 1))).save(path)
+    Pillow.fromarray(np.ascontiguousarray(np.swapaxes(array, 0, 1))).save(path, icc_profile=profile)
     return path

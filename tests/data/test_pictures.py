@@ -61,9 +61,9 @@ def test_every_kind_of_picture_becomes_three_bytes(tmp_path, mode):
     assert array.dtype == np.uint8
 
 
-def test_what_is_transparent_is_white(tmp_path):
-    Image.new("RGBA", (2, 2), (255, 0, 0, 0)).save(tmp_path / "a.png")
-    assert (read(tmp_path / "a.png") == 255).all()
+def test_alpha_is_left_out(tmp_path):
+    Image.new("RGBA", (2, 2), (200, 100, 50, 0)).save(tmp_path / "a.png")
+    assert (read(tmp_path / "a.png") == [200, 100, 50]).all()
 
 
 def test_a_mask_keeps_its_values(tmp_path):

@@ -31,10 +31,17 @@ def get(
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that differ.")] = False,
 ) -> None:
     """Download a public data set, resume where it broke off, and check every file."""
-    from medseg.data.fetch import fetch
+    from medseg.data.fetch import fetch, fetch_archives
 
     manifest = _named_manifest(name)
     typer.echo(f"{manifest.name}: {manifest.licence or 'no licence stated'}; {manifest.citation}")
+    if manifest.archives:
+        with _bar("downloading", megabytes=True) as progress:
+            checks = fetch_archives(manifest, to, progress=progress)
+        for url, check in checks.items():
+            typer.echo(f"{url}: {check}")
+        typer.echo(f"next: medseg data scan {to} -o {name}.json")
+        return
     with _bar("downloading", megabytes=True) as progress:
         count = fetch(manifest, to, progress=progress, overwrite=overwrite)
     total = sum(1 for c in manifest.items for _ in c.files())

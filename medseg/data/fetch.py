@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medseg.data.manifest import Manifest
-from medseg.data.unpack import unpack
+from medseg.data.unpack import unpack, unpack_all
 from medseg.errors import DownloadError, OutputError
 
 Progress = Callable[[int, int], None]
@@ -41,6 +41,8 @@ def fetch(
         DownloadError: no source, no connection, or something is not what was published.
         OutputError: the folder holds another file of the same name and `overwrite` is off.
     """
+    if manifest.access:
+        raise _account_needed(manifest, Path(folder))
     if not manifest.download.get("url") or not manifest.download.get("md5"):
         raise DownloadError(
             f"the manifest {manifest.name} names no download",
@@ -69,6 +71,62 @@ def fetch(
         (unpacked / path).replace(root / path)
     shutil.rmtree(work)
     return len(wanted)
+
+
+def _account_needed(manifest: Manifest, folder: Path) -> DownloadError:
+    layout = "; ".join(str(line) for line in manifest.access.get("layout", []))
+    return DownloadError(
+        f"{manifest.name} is given to registered users only",
+        f"the files below {folder} as: {layout}",
+        f"register at {manifest.access.get('register')}, unpack what you get there, then "
+        f"`medseg data scan {folder} -o {manifest.name}.json`",
+    )
+
+
+def fetch_archives(
+    manifest: Manifest,
+    folder: str | os.PathLike[str],
+    *,
+    progress: Progress | None = None,
+    attempts: int = 5,
+    wait_s: float = 2.0,
+) -> dict[str, str]:
+    """What each of the manifest's archives was checked against, by address; all are unpacked in `folder`.
+
+    For public data whose cases the manifest does not list. An archive whose source publishes no hash is told
+    as ``unchecked``. One that was unpacked before is left alone.
+
+    Raises:
+        DownloadError: no connection, or an archive is not what was published.
+        DataError: an archive is damaged or leads outside.
+    """
+    root, checks = Path(folder), {}
+    work = root / ".download"
+    work.mkdir(parents=True, exist_ok=True)
+    for entry in manifest.archives:
+        url = str(entry["url"])
+        name = Path(urllib.parse.urlparse(url).path).name
+        algorithm = next((a for a in ("sha256", "md5") if entry.get(a)), "")
+        checks[url] = f"{algorithm} {entry[algorithm]}" if algorithm else "unchecked"
+        if (work / f"{name}.done").exists():
+            continue
+        digest = str(entry[algorithm]) if algorithm else ""
+        options = {"progress": progress, "attempts": attempts, "wait_s": wait_s}
+        download(url, work / name, digest, algorithm=algorithm or "sha256", **options)  # type: ignore[arg-type]
+        unpack_all(work / name, work / "unpacked")
+        _move(work / "unpacked", root)
+        (work / name).unlink()
+        (work / f"{name}.done").touch()
+    return checks
+
+
+def _move(unpacked: Path, root: Path) -> None:
+    """Every unpacked file to its place."""
+    for file in sorted(p for p in unpacked.rglob("*") if p.is_file()):
+        target = root / file.relative_to(unpacked)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        file.replace(target)
+    shutil.rmtree(unpacked)
 
 
 def _missing(manifest: Manifest, root: Path, overwrite: bool) -> dict[str, str]:
@@ -100,13 +158,14 @@ def file_hash(path: Path, algorithm: str = "sha256") -> str:
 def download(
     url: str,
     target: Path,
-    md5: str,
+    digest: str,
     *,
+    algorithm: str = "md5",
     progress: Progress | None = None,
     attempts: int = 5,
     wait_s: float = 2.0,
 ) -> None:
-    """Put the file at `url` to `target`, which then has this md5; what lies in ``target.part`` is resumed.
+    """Put the file at `url` to `target`, which then has this hash; what lies in ``target.part`` is resumed.
 
     A part that leads to a wrong hash is thrown away and fetched whole once more, as it may stem from an
     earlier version of the file.
@@ -115,7 +174,7 @@ def download(
         DownloadError: the address is not https, the server fails `attempts` times, or the hash is wrong.
     """
     check_address(url)
-    if target.exists() and file_hash(target, "md5") == md5:
+    if target.exists() and digest in ("", file_hash(target, algorithm)):
         return
     part = target.with_name(target.name + ".part")
     for fresh in (False, True):
@@ -123,15 +182,15 @@ def download(
         if fresh:
             part.unlink(missing_ok=True)
         _transfer(url, part, progress, attempts, wait_s)
-        if (found := file_hash(part, "md5")) == md5:
+        if (found := file_hash(part, algorithm)) == (digest or found):
             part.replace(target)
             return
         if not resumed:
             break
     part.unlink()
     raise DownloadError(
-        f"{url} has md5 {found}",
-        f"the published {md5}",
+        f"{url} has {algorithm} {found}",
+        f"the published {digest}",
         "try again later; if it stays so, the file was changed",
     )
 

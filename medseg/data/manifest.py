@@ -29,6 +29,8 @@ _HEADER_TYPES: dict[str, type] = {
     "regions": dict,
     "relabel": dict,
     "download": dict,
+    "archives": list,
+    "access": dict,
     "inter_rater": list,
 }
 _REQUIRED = ("name", "version", "channels", "labels")
@@ -83,6 +85,10 @@ class Manifest:
         regions: optional overlapping unions to train on and to score (BraTS: WT, TC, ET).
         relabel: value in the files to number in `labels`, where they differ (``{255: 1}``).
         download: optional ``url``, ``md5`` and ``root`` (the folder inside the archive).
+        archives: optional ``url`` and, where it is published, ``sha256`` or ``md5`` of each archive of public
+            data whose cases are not listed here; `medseg data scan` lists what they hold.
+        access: optional, for data behind an account: ``register`` (the page) and ``layout`` (lines that say
+            how the files lie below the folder).
         inter_rater: optional, how well people agree: ``structure``, ``metric``, ``value``, ``source`` each.
         items: every case.
     """
@@ -98,6 +104,8 @@ class Manifest:
     regions: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     relabel: Mapping[int, int] = field(default_factory=dict)
     download: Mapping[str, Any] = field(default_factory=dict)
+    archives: tuple[Mapping[str, Any], ...] = ()
+    access: Mapping[str, Any] = field(default_factory=dict)
     inter_rater: tuple[Mapping[str, Any], ...] = ()
     items: tuple[Case, ...] = ()
 
@@ -189,6 +197,7 @@ def parse_manifest(content: object) -> Manifest:
     header["labels"] = {str(k): _numbers(k, v) for k, v in header["labels"].items()}
     header["regions"] = {str(k): _as_tuple(_numbers(k, v)) for k, v in header.get("regions", {}).items()}
     header["relabel"] = {_integer(k): _integer(v) for k, v in header.get("relabel", {}).items()}
+    header["archives"] = tuple(_archive(a) for a in header.get("archives", []))
     header["inter_rater"] = tuple(_figure(f) for f in header.get("inter_rater", []))
     return Manifest(items=items, **header)
 
@@ -279,6 +288,12 @@ def _case(entry: object, split: str) -> Case:
         split=split,
         extra={k: v for k, v in entry.items() if k not in _CASE_KEYS},
     )
+
+
+def _archive(entry: object) -> Mapping[str, Any]:
+    if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
+        raise _broken(f"'archives' has {str(entry)[:80]}", "url, and sha256 or md5 where they are published")
+    return entry
 
 
 def _figure(entry: object) -> Mapping[str, Any]:

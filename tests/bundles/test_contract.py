@@ -184,3 +184,15 @@ def test_monai_finds_every_property_by_its_id(bundle, tmp_path):
     for workflow in (train, infer):
         workflow.initialize()
         assert not workflow.check_properties()
+
+
+FULL = sorted(ROOT.glob("bundles/*/configs/train_full.yaml"))
+
+
+@pytest.mark.parametrize("path", FULL, ids=lambda path: path.parents[1].name)
+def test_full_training_is_the_same_yaml_with_other_numbers(path):
+    full, train = yaml.safe_load(path.read_text()), config(path.parents[1], "train")
+    assert set(full) <= set(train)
+    assert {key: full["network_def"][key] for key in ("_target_", "in_channels", "out_channels")} == {
+        key: train["network_def"][key] for key in ("_target_", "in_channels", "out_channels")
+    }

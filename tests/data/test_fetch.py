@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from medseg.data.fetch import check_address, download, fetch
+from medseg.data.fetch import check_address, download, fetch, fetch_archives
 from medseg.data.manifest import Case, Manifest
 from medseg.errors import DownloadError, OutputError
 
@@ -271,3 +271,49 @@ def test_a_zip_is_unpacked_as_well_and_its_traversal_refused(server, tmp_path):
         packed.writestr("../evil", "x")
     with pytest.raises(DownloadError, match="outside"):
         fetch(manifest(server, buffer.getvalue()), tmp_path / "bad", wait_s=0)
+
+
+def zipped(**files):
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        for name, content in files.items():
+            archive.writestr(f"{name}/ISIC_1.txt", content)
+    return buffer.getvalue()
+
+
+def public(entry):
+    return Manifest(name="isic", version="1", channels=("red",), labels={"lesion": 1}, archives=(entry,))
+
+
+def test_archives_are_unpacked_checked_and_not_fetched_twice(server, tmp_path):
+    server.content = zipped(photographs="a")
+    url = f"http://127.0.0.1:{server.server_port}/data.zip"
+    entry = {"url": url, "sha256": hashlib.sha256(server.content).hexdigest()}
+    assert fetch_archives(public(entry), tmp_path)[url].startswith("sha256 ")
+    assert (tmp_path / "photographs" / "ISIC_1.txt").read_text() == "a"
+    asked = len(server.seen)
+    fetch_archives(public(entry), tmp_path)
+    assert len(server.seen) == asked
+
+
+def test_an_archive_without_a_published_hash_is_told_as_unchecked(server, tmp_path):
+    server.content = zipped(photographs="a")
+    url = f"http://127.0.0.1:{server.server_port}/data.zip"
+    assert fetch_archives(public({"url": url}), tmp_path) == {url: "unchecked"}
+
+
+def test_another_archive_than_the_published_one_is_refused(server, tmp_path):
+    server.content = zipped(photographs="a")
+    entry = {"url": f"http://127.0.0.1:{server.server_port}/data.zip", "sha256": "0" * 64}
+    with pytest.raises(DownloadError, match="sha256"):
+        fetch_archives(public(entry), tmp_path, attempts=1)
+    assert not (tmp_path / "photographs").exists()
+
+
+def test_data_behind_an_account_tell_where_to_register_and_how_to_lay_them(tmp_path):
+    access = {"register": "https://example.org/register", "layout": ["X/X_flair.nii.gz"]}
+    manifest = Manifest(name="brats", version="1", channels=("T1",), labels={"tumour": 1}, access=access)
+    with pytest.raises(DownloadError, match="registered users") as error:
+        fetch(manifest, tmp_path)
+    assert "https://example.org/register" in str(error.value)
+    assert "X/X_flair.nii.gz" in str(error.value)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -37,8 +37,50 @@ class CrossValidation:
     failures: Mapping[str, str]
 
 
+@dataclass(frozen=True)
+class Fold:
+    """One fold's work.
+
+    Attributes:
+        training: of this fold, into a folder of its own.
+        is_trained: only the predictions are missing.
+    """
+
+    training: Training
+    is_trained: bool = False
+    resume: bool = False
+    overwrite: bool = False
+
+
+Done = tuple[int, dict[str, str]]
+Spread = Callable[[Sequence[Fold]], Iterator[Done]]
+
+
+def do_fold(task: Fold) -> Done:
+    """The fold's number and, for cases that couldn't be predicted, the reason; what was begun goes on."""
+    training = task.training
+    assert training.fold is not None
+    if not task.is_trained:
+        has_begun = task.resume and (training.target / "configs" / OVERRIDES).is_file()
+        train_bundle(training, resume=has_begun, overwrite=task.overwrite or task.resume)
+    manifest = read_manifest(training.target.parent / MANIFEST)
+    return training.fold, _predict_held_out(training, manifest, training.target.parent / "predictions")
+
+
+def one_by_one(tasks: Sequence[Fold]) -> Iterator[Done]:
+    """Every fold in turn, in this process."""
+    for task in tasks:
+        sys.stderr.write(f"fold {task.training.fold}\n")
+        yield do_fold(task)
+
+
 def cross_validate(
-    training: Training, *, seed: int = 0, resume: bool = False, overwrite: bool = False
+    training: Training,
+    *,
+    seed: int = 0,
+    resume: bool = False,
+    overwrite: bool = False,
+    spread: Spread = one_by_one,
 ) -> CrossValidation:
     """A training per fold, a prediction of every case by the network of its fold, and one report.
 
@@ -52,6 +94,7 @@ def cross_validate(
         seed: of the order in which patients are dealt to folds.
         resume: go on with a cross-validation that was stopped.
         overwrite: replace an earlier one.
+        spread: does the folds elsewhere, in any order, instead of one after the other here.
 
     Raises:
         OutputError: the target holds something and `overwrite` is off, or there is nothing to go on with.
@@ -67,18 +110,25 @@ def cross_validate(
         write_manifest(manifest, root / MANIFEST, overwrite=overwrite)
         state.write()
     tell(manifest)
-    failures: dict[str, str] = {}
-    for number, fold in enumerate(folds_of(manifest), 1):
-        sys.stderr.write(f"fold {fold}  {number} of {len(folds_of(manifest))}\n")
-        of_fold = replace(
-            training, target=root / f"fold_{fold}", manifest=root / MANIFEST, fold=fold, n_folds=None
+    folds = folds_of(manifest)
+    tasks = [
+        Fold(
+            replace(
+                training, target=root / f"fold_{fold}", manifest=root / MANIFEST, fold=fold, n_folds=None
+            ),
+            is_trained=fold in state.trained,
+            resume=resume,
+            overwrite=overwrite,
         )
+        for fold in folds
+    ]
+    failures: dict[str, str] = {}
+    for number, (fold, failed) in enumerate(spread(tasks), 1):
+        sys.stderr.write(f"fold {fold} done  {number} of {len(folds)}\n")
+        failures |= failed
         if fold not in state.trained:
-            has_begun = resume and (of_fold.target / "configs" / OVERRIDES).is_file()
-            train_bundle(of_fold, resume=has_begun, overwrite=overwrite or resume)
             state.trained.append(fold)
             state.write()
-        failures |= _predict_held_out(of_fold, manifest, root / "predictions")
     return _scored(training, manifest, failures)
 
 

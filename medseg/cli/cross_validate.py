@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -31,6 +32,10 @@ def cross_validate(
     resume: Annotated[bool, typer.Option("--resume", help="Go on; finished folds are kept.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
     trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    workers: Annotated[int, typer.Option(min=0, help="Folds at a time; with --ray 0 for all it can.")] = 1,
+    ray: Annotated[
+        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
+    ] = "",
 ) -> None:
     """Train once per fold and score every case by the network that never saw it or its patient.
 
@@ -38,6 +43,7 @@ def cross_validate(
     run's last step, not of the epoch that looked best on the held-out cases. Any id of the bundle's train
     config may be overridden: --max_epochs 1.
     """
+    from medseg.bundle.cross_validation import Spread, one_by_one
     from medseg.bundle.cross_validation import cross_validate as run
     from medseg.bundle.training import Training
 
@@ -52,7 +58,12 @@ def cross_validate(
         overrides=parse_overrides(context.args),
         trust=trust,
     )
-    found = run(training, seed=seed, resume=resume, overwrite=overwrite)
+    spread: Spread = one_by_one
+    if ray or workers > 1:
+        from medseg.distributed.folds import spread_folds
+
+        spread = partial(spread_folds, n_workers=workers, ray_address=ray)
+    found = run(training, seed=seed, resume=resume, overwrite=overwrite, spread=spread)
     for fold, scores in found.folds.items():
         told = "  ".join(f"{structure} {dice:.4f}" for structure, dice in scores.items())
         typer.echo(f"fold {fold}  mean Dice  {told}")

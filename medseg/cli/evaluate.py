@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -48,6 +49,9 @@ def evaluate(
     reference_name: Annotated[str | None, typer.Option(help="For example '{case}_seg.nii.gz'.")] = None,
     engine: Annotated[str, typer.Option(help="numba, or scipy for the slow reference path.")] = "numba",
     workers: Annotated[int, typer.Option(help="Cases at a time.", min=1)] = 1,
+    ray: Annotated[
+        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
+    ] = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
 ) -> None:
     """Score predicted label maps against references: cases.csv, summary.csv, report.json and a table."""
@@ -67,8 +71,21 @@ def evaluate(
         engine=engine,  # type: ignore[arg-type]
     )
     inputs = Inputs(predictions, references, manifest, data, split, fold, prediction_name, reference_name)
+    spread = None
+    if ray:
+        from medseg.distributed.scoring import scored_on_ray
+
+        spread = partial(scored_on_ray, address=ray, n_workers=workers if workers > 1 else 0)
     with _Bar() as bar:
-        found = run(inputs, output, options=options, workers=workers, overwrite=overwrite, progress=bar.start)
+        found = run(
+            inputs,
+            output,
+            options=options,
+            workers=workers,
+            overwrite=overwrite,
+            progress=bar.start,
+            spread=spread,
+        )
     page = _write_page(output)
     _show(found, page)
     if found.n_errors:

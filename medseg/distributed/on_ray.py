@@ -1,22 +1,33 @@
-"""Cases spread over a Ray cluster; lost workers are replaced and their cases tried again."""
+"""Work spread over a Ray cluster."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from typing import Any
 
-from medseg.distributed.processes import LOST, N_TRIES
-from medseg.distributed.worker import Job, Worker
+from medseg.distributed.spread import N_TRIES, Doer, Item, Result, Work
 from medseg.errors import MedsegError
-from medseg.inference.cases import Case
-from medseg.inference.cohort import Outcome
 
 LOCAL = "local"
 
 
-def on_ray(job: Job, cases: Sequence[Case], address: str, n_workers: int = 0) -> Iterator[Outcome]:
-    """The outcome of every case as it comes, each from an actor that loaded the bundles once.
+class Actor:
+    """A `Doer` on a machine of the cluster; what a user did wrong comes back as a value."""
+
+    def __init__(self, make: Callable[[int], Doer[Any]], n_threads: int) -> None:
+        self.doer: Doer[Any] | MedsegError
+        try:
+            self.doer = make(n_threads)
+        except MedsegError as error:
+            self.doer = error
+
+    def do(self, item: Any) -> Any:
+        """The result of an item, or the error that kept the `Doer` from being built."""
+        return self.doer if isinstance(self.doer, MedsegError) else self.doer.do(item)
+
+
+def on_ray(work: Work[Item, Result], address: str, n_workers: int = 0) -> Iterator[Result]:
+    """The result of every item as it comes, each from an actor that built its `Doer` once.
 
     Inputs, bundles and outputs must lie on a disk that every machine sees under the same path.
 
@@ -25,16 +36,17 @@ def on_ray(job: Job, cases: Sequence[Case], address: str, n_workers: int = 0) ->
         n_workers: actors; 0 for one per GPU of the cluster, or one per two cores where it has none.
 
     Raises:
-        MedsegError: the extra ``ray`` is not installed, or the cluster can't be reached.
+        MedsegError: the extra ``ray`` is not installed, the cluster can't be reached, or a worker can't be
+            built.
     """
     ray = _connected(address, n_workers)
     try:
         n_gpus, n_cpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("GPU", "CPU"))
-        n = n_workers or n_gpus or max(n_cpus // 2, 1)
+        n = min(n_workers or n_gpus or max(n_cpus // 2, 1), max(len(work.items), 1))
         share = {"num_gpus": min(n_gpus / n, 1)} if n_gpus else {}
         cores = max(n_cpus // n, 1)
-        actor = ray.remote(**share, num_cpus=cores, max_restarts=0)(Worker)
-        yield from _spread(ray, actor, replace(job, n_threads=job.n_threads or cores), cases, n)
+        actor = ray.remote(**share, num_cpus=cores, max_restarts=0)(Actor)
+        yield from _spread(ray, lambda: actor.remote(work.make, cores), work, n)
     finally:
         ray.shutdown()
 
@@ -65,29 +77,28 @@ def _connected(address: str, n_workers: int) -> Any:
     return ray
 
 
-def _spread(ray: Any, actor: Any, job: Job, cases: Sequence[Case], n_workers: int) -> Iterator[Outcome]:
-    """Each free actor gets the next case; the case of one that dies goes to the end of the queue."""
-    waiting, tries = list(cases)[::-1], dict.fromkeys(cases, 0)
-    free = [actor.remote(job) for _ in range(min(n_workers, len(cases)))]
-    running: dict[Any, tuple[Any, Case]] = {}
+def _spread(ray: Any, new: Callable[[], Any], work: Work[Item, Result], n_workers: int) -> Iterator[Result]:
+    """Each free actor gets the next item; that of one which dies goes to the end of the queue."""
+    waiting, tries = list(range(len(work.items)))[::-1], [0] * len(work.items)
+    free = [new() for _ in range(n_workers)]
+    running: dict[Any, tuple[Any, int]] = {}
     while waiting or running:
         while waiting and free:
-            worker, case = free.pop(), waiting.pop()
-            running[worker.do.remote(case)] = (worker, case)
+            worker, number = free.pop(), waiting.pop()
+            running[worker.do.remote(work.items[number])] = (worker, number)
         (ready, *_), _rest = ray.wait(list(running), num_returns=1)
-        worker, case = running.pop(ready)
+        worker, number = running.pop(ready)
         try:
-            outcome = ray.get(ready)
-            free.append(worker)
-            yield outcome
-        except ray.exceptions.RayActorError as error:
-            # A bundle that can't be loaded is the user's mistake, and no other worker would do better.
-            cause = error.__cause__ or getattr(error, "cause", None)
-            if isinstance(cause, MedsegError):
-                raise cause from None
-            free.append(actor.remote(job))
-            tries[case] += 1
-            if tries[case] < N_TRIES:
-                waiting.insert(0, case)
+            answer = ray.get(ready)
+        except ray.exceptions.RayActorError:
+            free.append(new())
+            tries[number] += 1
+            if tries[number] < N_TRIES:
+                waiting.insert(0, number)
             else:
-                yield Outcome(case, "failed", reason=LOST.format(n=N_TRIES))
+                yield work.lost(work.items[number])
+            continue
+        if isinstance(answer, MedsegError):
+            raise answer
+        free.append(worker)
+        yield answer

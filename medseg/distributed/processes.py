@@ -1,81 +1,101 @@
-"""Cases spread over processes of one machine; a process that dies costs its cases one more try."""
+"""Work spread over processes of one machine."""
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
-from concurrent.futures.process import BrokenProcessPool
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from multiprocessing.connection import Connection, wait
+from typing import Any
 
-from medseg.distributed.worker import Job, Worker
+from medseg.distributed.spread import N_TRIES, Doer, Item, Result, Work
 from medseg.errors import MedsegError
-from medseg.inference.cases import Case
-from medseg.inference.cohort import Outcome
 
-N_TRIES = 3
-LOST = "the worker that had it ended {n} times (killed, or out of memory)"
-_worker: Worker | MedsegError | None = None
+_CONTEXT = multiprocessing.get_context("spawn")
 
 
-def in_processes(job: Job, cases: Sequence[Case], n_workers: int) -> Iterator[Outcome]:
-    """The outcome of every case as it comes, each from one of ``n_workers`` processes.
+class _Child:
+    """A process that does items one by one, and the item that it has."""
 
-    Each process loads the bundles once and takes its share of the cores. Where one dies, all are started anew
-    and the cases that were under way are tried again, three times in all.
+    def __init__(self, make: Callable[[int], Doer[Any]], n_threads: int) -> None:
+        self.connection, theirs = _CONTEXT.Pipe()
+        self.process = _CONTEXT.Process(target=_serve, args=(make, n_threads, theirs), daemon=True)
+        self.process.start()
+        # Ours must not hold their end open, or its death would not be heard.
+        theirs.close()
+
+    def give(self, number: int, item: object) -> None:
+        self.number = number
+        try:
+            self.connection.send(item)
+        except BrokenPipeError:
+            # It died while idle: the next wait tells.
+            return
+
+    def end(self) -> None:
+        self.process.kill()
+        self.process.join()
+        self.connection.close()
+
+
+def in_processes(work: Work[Item, Result], n_workers: int) -> Iterator[Result]:
+    """The result of every item as it comes, each from one of ``n_workers`` processes.
+
+    Each builds its `Doer` once and takes its share of the cores. One that dies is replaced.
+
+    Raises:
+        MedsegError: a worker can't be built.
     """
     share = max((os.cpu_count() or 1) // n_workers, 1)
-    job = job if job.n_threads else replace(job, n_threads=share)
-    tries = dict.fromkeys(cases, 0)
-    left = list(cases)
-    while left:
-        broken: list[Case] = []
-        for case, outcome in _round(job, left, n_workers, broken):
-            left.remove(case)
-            yield outcome
-        for case in broken:
-            tries[case] += 1
-            if tries[case] >= N_TRIES:
-                left.remove(case)
-                yield Outcome(case, "failed", reason=LOST.format(n=N_TRIES))
+    waiting, tries = list(range(len(work.items)))[::-1], [0] * len(work.items)
+    busy: dict[Any, _Child] = {}
 
+    def start(child: _Child | None = None) -> None:
+        child = child or _Child(work.make, share)
+        number = waiting.pop()
+        child.give(number, work.items[number])
+        busy[child.connection] = child
 
-def _round(
-    job: Job, cases: Sequence[Case], n_workers: int, broken: list[Case]
-) -> Iterator[tuple[Case, Outcome]]:
-    """Outcomes until all are there or a process dies; the cases under way then are put into ``broken``."""
-    waiting = list(cases)[::-1]
-    context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(n_workers, context, _begin, (job,)) as pool:
-        running: dict[Future[Outcome], Case] = {}
-        try:
-            while waiting or running:
-                while waiting and len(running) < n_workers:
-                    case = waiting.pop()
-                    running[pool.submit(_do, case)] = case
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    outcome = future.result()
-                    yield running.pop(future), outcome
-        except BrokenProcessPool:
-            broken.extend(running.values())
-            return
-        except GeneratorExit:
-            pool.shutdown(cancel_futures=True)
-            raise
-
-
-def _begin(job: Job) -> None:
-    global _worker
     try:
-        _worker = Worker(job)
+        while waiting or busy:
+            while waiting and len(busy) < n_workers:
+                start()
+            for connection in wait(list(busy)):
+                child = busy.pop(connection)
+                try:
+                    answer = child.connection.recv()
+                except (EOFError, ConnectionResetError):
+                    child.end()
+                    tries[child.number] += 1
+                    if tries[child.number] < N_TRIES:
+                        waiting.insert(0, child.number)
+                    else:
+                        yield work.lost(work.items[child.number])
+                    continue
+                if isinstance(answer, MedsegError):
+                    child.end()
+                    raise answer
+                if waiting:
+                    start(child)
+                else:
+                    child.end()
+                yield answer
+    finally:
+        for child in busy.values():
+            child.end()
+
+
+def _serve(make: Callable[[int], Doer[Any]], n_threads: int, connection: Connection) -> None:
+    try:
+        doer = make(n_threads)
     except MedsegError as error:
-        # Raised here it would only break the pool; with a case it reaches the user.
-        _worker = error
-
-
-def _do(case: Case) -> Outcome:
-    if isinstance(_worker, MedsegError):
-        raise _worker
-    assert _worker is not None
-    return _worker.do(case)
+        # With the first item it reaches the user; raised here it would look like a death.
+        connection.recv()
+        connection.send(error)
+        return
+    try:
+        while True:
+            connection.send(doer.do(connection.recv()))
+    except (EOFError, BrokenPipeError, KeyboardInterrupt):
+        # The parent ended, or Ctrl-C reached us too: there is nobody to answer.
+        return

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Iterator, Sequence
+from functools import partial
 from pathlib import Path
 
 from medseg.distributed.ledger import collect_volumes, write_failures
+from medseg.distributed.spread import LOST, Work, results_of
 from medseg.distributed.worker import SCRATCH, Job, Worker
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
@@ -20,13 +22,13 @@ def run_cohort(
     An interruption ends the run; what is done stays, and the same call goes on from there.
 
     Args:
-        n_workers: processes on this machine, or actors on the cluster (0 there: as many as it has room for).
-        ray_address: of a Ray cluster, ``local`` for one on this machine; empty for none.
+        n_workers, ray_address: as `results_of` takes them.
     """
     failed: list[Outcome] = []
     write_failures(folder, failed)
+    work = Work(partial(Worker, job), cases, _lost)
     try:
-        for outcome in _outcomes(job, cases, n_workers, ray_address):
+        for outcome in results_of(work, n_workers=n_workers, ray_address=ray_address):
             if outcome.status == "failed":
                 failed.append(outcome)
                 write_failures(folder, failed)
@@ -37,17 +39,5 @@ def run_cohort(
             shutil.rmtree(left, ignore_errors=True)
 
 
-def _outcomes(job: Job, cases: Sequence[Case], n_workers: int, ray_address: str) -> Iterator[Outcome]:
-    if ray_address:
-        from medseg.distributed.on_ray import on_ray
-
-        return on_ray(job, cases, ray_address, n_workers)
-    if n_workers > 1:
-        from medseg.distributed.processes import in_processes
-
-        return in_processes(job, cases, min(n_workers, len(cases)))
-    return _here(job, cases)
-
-
-def _here(job: Job, cases: Sequence[Case]) -> Iterator[Outcome]:
-    yield from map(Worker(job).do, cases)
+def _lost(case: Case) -> Outcome:
+    return Outcome(case, "failed", reason=LOST)

@@ -12,6 +12,7 @@ from time import perf_counter
 
 import nibabel as nib
 import numpy as np
+import torch
 
 from medseg.bundle.predicting import Predictor, inference_config, load_ensemble
 from medseg.bundle.probabilities import probabilities
@@ -37,7 +38,6 @@ class Job:
         folder: of the outputs; nothing is written elsewhere.
         trust: run whatever the bundles hold.
         allow: rules of findings that do not refuse a case.
-        n_threads: of torch in this worker; 0 leaves them as they are.
     """
 
     bundles: tuple[Path, ...]
@@ -50,21 +50,21 @@ class Job:
     overwrite: bool = False
     wanted: Wanted = field(default_factory=Wanted)
     allow: tuple[str, ...] = ()
-    n_threads: int = 0
 
 
 class Worker:
     """A loaded predictor and what it knows of its structures.
 
+    Args:
+        n_threads: of torch in this worker; 0 leaves them as they are.
+
     Raises:
         BundleError: a bundle can't be loaded, or several don't fit together.
     """
 
-    def __init__(self, job: Job) -> None:
-        if job.n_threads:
-            import torch
-
-            torch.set_num_threads(job.n_threads)
+    def __init__(self, job: Job, n_threads: int = 0) -> None:
+        if n_threads:
+            torch.set_num_threads(n_threads)
         self.job = job
         modes = [check(b, trust=job.trust, files=[inference_config(b)]) for b in job.bundles]
         self.mode = next((mode for mode in modes if not mode.full), modes[0])
@@ -105,7 +105,10 @@ class Worker:
         # Below the output, where a bundle in restricted mode may write, and out of every pattern's reach.
         self.job.folder.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self.job.folder) as scratch:
-            staged = stage(case, Path(scratch), self.asks.n_channels, allow=self.job.allow)
+            in_memory = self.job.max_ram is None
+            staged = stage(
+                case, Path(scratch), self.asks.n_channels, allow=self.job.allow, in_memory=in_memory
+            )
             with self.mode.kept_in(self.job.folder):
                 result = self._result(case, staged, Path(scratch))
             notes = deliver(case, staged, result, self._named(result.labels), self.job.wanted)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,8 @@ FILES = (
     "metrics.json",
 )
 Progress = Callable[[CaseResult], None]
+Pair = tuple[Reference, tuple[Path, ...]]
+Spread = Callable[[Sequence[Pair], Protocol], Iterator[CaseResult]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,7 @@ def evaluate(
     workers: int = 1,
     overwrite: bool = False,
     progress: Callable[[int], Progress] | None = None,
+    spread: Spread | None = None,
 ) -> Evaluation:
     """Every case scored, and the tables of `FILES` in `output_dir`.
 
@@ -63,6 +67,7 @@ def evaluate(
         workers: cases at a time; threads, since reading and scoring leave Python's lock alone.
         overwrite: replace the tables of an earlier evaluation.
         progress: called with the number of cases, gives what is called with each result.
+        spread: scores the pairs elsewhere, in any order, instead of ``workers`` threads here.
 
     Raises:
         MedsegError: a folder, a name or a setting is wrong; faulty files become rows instead.
@@ -72,7 +77,8 @@ def evaluate(
     pairs = matches(inputs, manifest)
     protocol = protocol_of(options or Options(), manifest, pairs)
     _claim(output_dir, overwrite)
-    results = _score_all(pairs, protocol, workers, progress(len(pairs.pairs)) if progress else _quiet)
+    tell = progress(len(pairs.pairs)) if progress else _quiet
+    results = _score_all(pairs, protocol, spread or partial(_by_threads, workers=workers), tell)
     summary = summarise(results)
     sources = (inputs, manifest, pairs)
     content = report_json.report(results, summary, protocol, sources, output_dir)
@@ -81,16 +87,19 @@ def evaluate(
     return evaluation
 
 
-def _score_all(pairs: Matches, protocol: Protocol, workers: int, tell: Progress) -> list[CaseResult]:
-    def one(pair: tuple[Reference, tuple[Path, ...]]) -> CaseResult:
-        return score_case(pair, protocol)
-
+def _score_all(pairs: Matches, protocol: Protocol, spread: Spread, tell: Progress) -> list[CaseResult]:
+    """The results in the order of the references."""
+    order = {reference: number for number, (reference, _) in enumerate(pairs.pairs)}
     results = []
+    for result in spread(pairs.pairs, protocol):
+        tell(result)
+        results.append(result)
+    return sorted(results, key=lambda result: order[result.reference])
+
+
+def _by_threads(pairs: Sequence[Pair], protocol: Protocol, *, workers: int) -> Iterator[CaseResult]:
     with ThreadPoolExecutor(max(1, workers)) as pool:
-        for result in pool.map(one, pairs.pairs):
-            tell(result)
-            results.append(result)
-    return results
+        yield from pool.map(lambda pair: score_case(pair, protocol), pairs)
 
 
 def _write(evaluation: Evaluation, folder: Path) -> None:

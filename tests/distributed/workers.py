@@ -1,0 +1,29 @@
+"""A worker that dies as it is told; a module of its own, because other processes import it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from medseg.distributed.worker import Job, Worker
+from medseg.inference.cases import Case
+from medseg.inference.cohort import Outcome
+from tests.distributed.squares import die_once
+
+
+class MortalWorker(Worker):
+    """A worker that is killed in the middle of one case, after its first file is written."""
+
+    def __init__(self, job: Job, victim: str, marker: Path, n_threads: int) -> None:
+        super().__init__(job, n_threads)
+        self.victim, self.marker = victim, marker
+
+    def do(self, case: Case) -> Outcome:
+        self.case = case
+        return super().do(case)
+
+    def _result(self, *arguments: Any) -> Any:
+        if self.case.name == self.victim:
+            (self.case.output.parent / f".{self.case.output.name}.1.part").write_bytes(b"half a file")
+            die_once(self.marker)
+        return super()._result(*arguments)

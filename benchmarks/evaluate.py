@@ -3,6 +3,7 @@
     python benchmarks/evaluate.py                 # medseg, MONAI and DeepMind's code
     python benchmarks/evaluate.py --peers all     # and panoptica
     python benchmarks/evaluate.py --small         # a quarter of the size, to see that it runs
+    python benchmarks/evaluate.py --repeats 1     # the peers once instead of twice
 
 Each row is Dice, HD95, ASSD and NSD (1 mm) of every structure of one case; CPU seconds of the process, the
 best of a few runs, after one run that compiles. Only ratios within one run count. All masks are synthetic.
@@ -151,7 +152,7 @@ def cpu_seconds(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
-def tools(wanted: str) -> dict[str, tuple[Tool, int]]:
+def tools(wanted: str, repeats: int) -> dict[str, tuple[Tool, int]]:
     """Name to function and how often to run it."""
     found: dict[str, tuple[Tool, int]] = {
         "medseg": (with_medseg(PRESETS["medseg"]), 5),
@@ -163,10 +164,10 @@ def tools(wanted: str) -> dict[str, tuple[Tool, int]]:
     import monai.metrics  # noqa: F401
     import surface_distance  # noqa: F401
 
-    found["MONAI"] = (with_monai, 2)
-    found["DeepMind"] = (with_deepmind, 2)
+    found["MONAI"] = (with_monai, repeats)
+    found["DeepMind"] = (with_deepmind, repeats)
     if wanted == "all":
-        found["panoptica"] = (with_panoptica, 2)
+        found["panoptica"] = (with_panoptica, repeats)
     return found
 
 
@@ -176,11 +177,12 @@ def main() -> None:
     parser.add_argument("--small", action="store_true", help="a quarter of the size")
     parser.add_argument("--peers", choices=("none", "usual", "all"), default="usual")
     parser.add_argument("--only", choices=("BraTS", "CT"), help="one of both cases")
+    parser.add_argument("--repeats", type=int, default=2, help="runs of each peer, of which the best counts")
     options = parser.parse_args()
     warnings.simplefilter("ignore")
     patch_deepmind()
     scale = 0.25 if options.small else 1.0
-    compared = tools(options.peers)
+    compared = tools(options.peers, options.repeats)
     print("| CPU seconds | " + " | ".join(compared) + " | MONAI / medseg | DeepMind / medseg elements |")
     print("|---" * (len(compared) + 3) + "|", flush=True)
     for kind, make in (("BraTS", brats), ("CT", ct)):

@@ -163,11 +163,12 @@ def _write_page(output: Path) -> Path:
 
 
 def _show(found: Evaluation, page: Path) -> None:
+    from rich.box import SIMPLE
     from rich.console import Console
     from rich.table import Table
 
     shown = ("dice", "hausdorff_mm", "hd95_mm", "assd_mm", "lesion_dice", "lesion_hd95_mm")
-    table = Table(title=found.protocol.how.name)
+    table = Table(title=found.protocol.how.name, box=SIMPLE, pad_edge=False)
     for column in ("structure", "metric", "n", "finite", "missed", "false alarm", "mean", "penalised mean"):
         text = column in ("structure", "metric")
         table.add_column(column, justify="left" if text else "right", no_wrap=text)

@@ -142,9 +142,10 @@ def _solid(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 
 
 def _card(scores: Scores, opened: Opened, number: int, structure: str, in_viewer: list[int]) -> Card:
+    length = " mm" if opened.has_units else " px"
     told = [
         f"{title} {scores.column(structure, name)[number]:.{digits}f}{unit}"
-        for title, name, digits, unit in (("Dice", "dice", 3, ""), ("HD95", "hd95_mm", 1, " mm"))
+        for title, name, digits, unit in (("Dice", "dice", 3, ""), ("HD95", "hd95_mm", 1, length))
         if np.isfinite(scores.column(structure, name)[number])
     ]
     status = scores.statuses[structure][number]
@@ -161,7 +162,9 @@ def _volume(scores: Scores, opened: Opened, number: int, structures: list[str]) 
 
 
 def _orientation(opened: Mapping[int, Opened]) -> str:
+    units = {"mm" if found.has_units else "pixels" for found in opened.values()} or {"mm"}
+    axes = f"Axes are in {' or '.join(sorted(units))}."
     if not any(found.affine is not None for found in opened.values()):
-        return "Pictures are shown as they lie in their files."
+        return f"Pictures are shown as they lie in their files. {axes}"
     hung = "the patient's right (R) is on the left of the picture; A front, P back, S head, I feet"
-    return f"Radiological view: {hung}."
+    return f"Radiological view: {hung}. {axes}"

@@ -11,7 +11,7 @@ from medseg.report.scores import Scores
 from medseg.report.slices import Scan, Slice, worst_slice
 from medseg.report.volumes import Volume
 
-_FRAME = 0.09
+_FRAME = 0.1
 """Room for the axes, as a share of the larger side."""
 
 
@@ -92,7 +92,7 @@ def card(
         volume: its number in the viewer.
     """
     shown = worst_slice(scan)
-    unit = "mm" if scan.has_units else "pixels"
+    unit = "mm" if scan.has_units else "px"
     height, width = (n * size for n, size in zip(shown.reference.shape, shown.pixel_mm, strict=True))
     room = _FRAME * max(height, width)
     caption = ", ".join([*told, *_facts(shown, unit)])
@@ -110,7 +110,7 @@ def card(
         arrow=_arrow(shown, room),
         rulers=_rulers(width, height, room),
         marks=(*_ruler_marks(width, height, room, unit), *_side_marks(shown, width, height, room)),
-        font=room * 0.42,
+        font=room * 0.38,
         volume=volume,
     )
 
@@ -121,7 +121,9 @@ def _facts(shown: Slice, unit: str) -> list[str]:
     ]
     facts = [shown.where] if shown.where else []
     if shown.arrow is not None:
-        facts.append(f"largest distance in this plane {shown.arrow_mm:.1f} {unit}")
+        here = "arrow: largest distance in this plane" if shown.where else "arrow: largest distance"
+        facts.append(f"{here} {shown.arrow_mm:.1f} {unit}")
+    facts += [shown.farthest] if shown.farthest else []
     return facts + [f"no {name} in this plane" for name in empty]
 
 
@@ -153,12 +155,12 @@ def _rulers(width: float, height: float, room: float) -> str:
 
 
 def _ruler_marks(width: float, height: float, room: float, unit: str) -> list[Mark]:
+    """Numbers along both axes, without those that would touch, and the unit where the vertical one begins."""
     across, down = _steps(width), _steps(height)
-    marks = [Mark(x, height + 0.62 * room, f"{x:g}") for x in across[:-1] if across[-1] - x > 1.6 * room]
-    marks += [Mark(-0.25 * room, y + 0.15 * room, f"{y:g}", "end") for y in down[1:]]
-    anchor = "end" if width - across[-1] < 1.2 * room else "middle"
-    last = min(width, across[-1] + 0.25 * room) if anchor == "end" else across[-1]
-    return [*marks, Mark(last, height + 0.62 * room, f"{across[-1]:g} {unit}", anchor)]
+    every = max(1, math.ceil(room / across[1])) if len(across) > 1 else 1
+    marks = [Mark(x, height + 0.62 * room, f"{x:g}") for x in across[::every]]
+    marks += [Mark(-0.2 * room, y + 0.13 * room, f"{y:g}", "end") for y in down[1:]]
+    return [*marks, Mark(-0.2 * room, 0.25 * room, unit, "end")]
 
 
 def _side_marks(shown: Slice, width: float, height: float, room: float) -> list[Mark]:

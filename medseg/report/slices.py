@@ -6,7 +6,7 @@ shape (row, column). Nothing here reads a file.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -58,6 +58,8 @@ class Slice:
         where: which slice this is, in words; empty for a picture.
         arrow: two points (row, column) in pixels between which the outlines lie furthest apart, or None.
         arrow_mm: their distance.
+        farthest: the largest distance of both surfaces in the whole volume and where it lies, in words; empty
+            for a picture and where there is none.
     """
 
     image: NDArray[np.uint8]
@@ -68,6 +70,7 @@ class Slice:
     where: str
     arrow: tuple[tuple[float, float], tuple[float, float]] | None
     arrow_mm: float
+    farthest: str = ""
 
 
 def worst_slice(scan: Scan) -> Slice:
@@ -89,7 +92,19 @@ def worst_slice(scan: Scan) -> Slice:
     pixel = (scan.spacing_mm[others[1]], scan.spacing_mm[others[0]])
     plane = f"{_PLANES[axis]} slice" if scan.is_oriented else "slice"
     sides = _SIDES[axis] if scan.is_oriented else _NO_SIDES
-    return _cropped(image, (planes[0], planes[1]), pixel, sides, f"{plane} {number + 1} of {counts.size}")
+    shown = _cropped(image, (planes[0], planes[1]), pixel, sides, f"{plane} {number + 1} of {counts.size}")
+    return replace(shown, farthest=_farthest(scan, axis))
+
+
+def _farthest(scan: Scan, axis: int) -> str:
+    """The Hausdorff distance in words, with the slices between which it runs."""
+    box = bounds([scan.reference, scan.prediction], scan.spacing_mm, 0.0)
+    found = largest_distance(scan.reference[box], scan.prediction[box], scan.spacing_mm)
+    if found is None:
+        return ""
+    one, other = (int(point[axis]) + box[axis].start + 1 for point in found[:2])
+    between = f"slice {one}" if one == other else f"slice {one} to {other}"
+    return f"largest of the volume {found[2]:.1f} mm, {between}"
 
 
 def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -120,8 +135,8 @@ def bounds(masks: list[Mask], spacing_mm: tuple[float, ...], margin_mm: float) -
     return tuple(found)
 
 
-def largest_distance(a: Mask, b: Mask, pixel_mm: tuple[float, float]) -> tuple[Floats, Floats, float] | None:
-    """The boundary pixel of either mask that lies furthest from the other boundary, its nearest one, and mm.
+def largest_distance(a: Mask, b: Mask, pixel_mm: tuple[float, ...]) -> tuple[Floats, Floats, float] | None:
+    """The boundary voxel of either mask that lies furthest from the other boundary, its nearest one, and mm.
 
     Returns None where a mask is empty or the boundaries are the same.
     """
@@ -176,7 +191,12 @@ def _point(at: Floats) -> tuple[float, float]:
 
 
 def _edge(mask: Mask) -> Mask:
-    """Pixels with a face neighbour outside; outside the slice counts as outside."""
+    """Pixels, or voxels, with a face neighbour outside; outside the image counts as outside."""
     padded = np.pad(mask, 1)
-    inside = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
+    inside = np.ones_like(mask)
+    for axis in range(mask.ndim):
+        for shift in (0, 2):
+            cut = [slice(1, -1)] * mask.ndim
+            cut[axis] = slice(shift, shift + mask.shape[axis])
+            inside &= padded[tuple(cut)]
     return np.asarray(mask & ~inside)

@@ -134,5 +134,5 @@ def test_pictures_get_an_overlay_in_colours_and_no_viewer(tmp_path: Path) -> Non
     places = ("--predictions", tmp_path / "p", "--manifest", tmp_path / "m.json", "--data", tmp_path / "data")
     assert run("evaluate", *places, "-o", tmp_path / "out") == 0
     page = (tmp_path / "out" / "report.html").read_text()
-    assert "largest distance in this plane 2.0 pixels" in page
+    assert "arrow: largest distance 2.0 px" in page
     assert "viewer-data" not in page

@@ -40,6 +40,15 @@ def test_the_arrow_is_the_largest_distance_between_the_outlines_in_mm() -> None:
     assert (row, abs(column - column_to)) == (row_to, 10)
 
 
+def test_the_largest_distance_of_the_volume_is_told_with_its_slices() -> None:
+    reference, prediction = ball_pair()
+    prediction[12, 15, 2:10] = True
+    shown = worst_slice(Scan(reference, prediction, (0.5, 1.0, 9.0)))
+    # Two slices above the top of the box, 9 mm each, against 5 mm in the plane with the most wrong voxels.
+    assert shown.farthest == "largest of the volume 18.0 mm, slice 10 to 8"
+    assert worst_slice(Scan(reference, reference, (1.0, 1.0, 1.0))).farthest == ""
+
+
 def test_thick_slices_are_looked_at_from_the_front() -> None:
     shown = worst_slice(Scan(*ball_pair(), (1.0, 4.0, 1.0)))
     assert shown.where.startswith("coronal")

@@ -90,7 +90,8 @@ def test_wiring_is_the_same_in_every_bundle(bundle):
         key: inference_model[key] for key in INFERENCE_WIRING
     }
     evaluate, evaluate_model = config(bundle, "evaluate"), config(DEMO, "evaluate")
-    assert {**evaluate, "postprocessing": None} == {**evaluate_model, "postprocessing": None}
+    own = {"postprocessing": None, "preset": None}
+    assert {**evaluate, **own} == {**evaluate_model, **own}
 
 
 @every_bundle

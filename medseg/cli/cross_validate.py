@@ -43,9 +43,11 @@ def cross_validate(
     run's last step, not of the epoch that looked best on the held-out cases. Any id of the bundle's train
     config may be overridden: --max_epochs 1.
     """
-    from medseg.bundle.cross_validation import Spread, one_by_one
-    from medseg.bundle.cross_validation import cross_validate as run
     from medseg.bundle.training import Training
+    from medseg.distributed.cross_validation import Spread, one_by_one
+    from medseg.distributed.cross_validation import cross_validate as run
+    from medseg.bundle.training import Training
+    from medseg.distributed.cross_validation import cross_validate as run
 
     target = output or Path("runs") / f"{bundle.resolve().name}-folds"
     training = Training(

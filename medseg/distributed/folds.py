@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from medseg.bundle.cross_validation import Done, Fold, do_fold
+from medseg.distributed.cross_validation import Done, Fold, do_fold
 from medseg.distributed.spread import LOST, Work, results_of
 from medseg.errors import TrainingError
 
@@ -20,13 +20,13 @@ class Trainer:
             torch.set_num_threads(n_threads)
 
     def do(self, task: Fold) -> Done:
-        """The fold's number and its failures."""
+        """The fold's number and the outcomes of its cases."""
         began_here = task.training.target.is_dir() and not task.overwrite
         return do_fold(replace(task, resume=True) if began_here else task)
 
 
 def spread_folds(tasks: Sequence[Fold], *, n_workers: int = 1, ray_address: str = "") -> Iterator[Done]:
-    """Each fold's number and failures as it is done, as `results_of` spreads them.
+    """Each fold's number and outcomes as it is done, as `results_of` spreads them.
 
     Raises:
         TrainingError: a fold's workers were lost again and again.

@@ -64,6 +64,18 @@ def test_no_fold_is_trained_on_what_it_holds_out(done):
 
 
 @pytest.mark.slow
+def test_a_folds_weights_are_those_of_the_last_step(done):
+    models = done[0] / "fold_0" / "models"
+    assert (models / "model.pt").read_bytes() == (models / "last.pt").read_bytes()
+    assert (models / "best.pt").is_file()
+
+
+@pytest.mark.slow
+def test_the_volumes_of_all_cases_are_in_one_table(done):
+    assert len({row["case"] for row in rows(done[0] / "predictions" / "volumes.csv")}) == 6
+
+
+@pytest.mark.slow
 def test_each_folds_mean_and_the_mean_over_all_are_told(done):
     folder, output, _ = done
     assert "fold 1  mean Dice  WT" in output
@@ -78,13 +90,13 @@ def test_a_cross_validation_that_was_stopped_goes_on_without_training_a_finished
     known = json.loads(state.read_text())
     state.write_text(json.dumps({**known, "trained": [0]}))
     before = (folder / "fold_0" / "models" / "checkpoint.pt").stat().st_mtime_ns
-    (folder / "predictions").joinpath(next((folder / "predictions").iterdir()).name).unlink()
+    next((folder / "predictions").glob("*.nii.gz")).unlink()
     ended = CliRunner().invoke(app, [*given[: -len(SMALL)], "--resume"])  # the overrides are remembered
     assert ended.exit_code == 0, ended.output
     assert (folder / "fold_0" / "models" / "checkpoint.pt").stat().st_mtime_ns == before
     assert json.loads(state.read_text()) == {**known, "trained": [0, 1]}
     assert known["overrides"] == {"roi_size": [8, 8, 8], "max_epochs": 1}
-    assert len(list((folder / "predictions").iterdir())) == 6
+    assert len(list((folder / "predictions").glob("*.nii.gz"))) == 6
 
 
 @pytest.mark.slow

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,14 +13,20 @@ from typing import Any
 
 from medseg.bundle.copying import OVERRIDES
 from medseg.bundle.training import MANIFEST, Training, manifest_of, train_bundle
+from medseg.bundle.weights import write_sums
 from medseg.data.folds import folds_of, tell, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
+from medseg.distributed.ledger import collect_volumes, write_failures
+from medseg.distributed.worker import Job, Worker
 from medseg.errors import OutputError
 from medseg.evaluation import Evaluation, Inputs, evaluate
 from medseg.evaluation.page import write_report
+from medseg.inference.cases import Case, place_cases
+from medseg.inference.cohort import Outcome
 from medseg.training.checkpoints import write_text
 
 SETTINGS = "cross_validation.json"
+BEST = "best.pt"
 
 
 @dataclass(frozen=True)
@@ -52,19 +59,22 @@ class Fold:
     overwrite: bool = False
 
 
-Done = tuple[int, dict[str, str]]
+Done = tuple[int, list[Outcome]]
 Spread = Callable[[Sequence[Fold]], Iterator[Done]]
 
 
 def do_fold(task: Fold) -> Done:
-    """The fold's number and, for cases that couldn't be predicted, the reason; what was begun goes on."""
+    """The fold's number and the outcomes of the cases it holds out; what was begun goes on."""
     training = task.training
     assert training.fold is not None
     if not task.is_trained:
         has_begun = task.resume and (training.target / "configs" / OVERRIDES).is_file()
+        if not has_begun:
+            (training.target / "models" / BEST).unlink(missing_ok=True)  # of an earlier run
         train_bundle(training, resume=has_begun, overwrite=task.overwrite or task.resume)
-    manifest = read_manifest(training.target.parent / MANIFEST)
-    return training.fold, _predict_held_out(training, manifest, training.target.parent / "predictions")
+        _keep_last_weights(training.target)
+    root = training.target.parent
+    return training.fold, _predict_held_out(training, read_manifest(root / MANIFEST), root / "predictions")
 
 
 def one_by_one(tasks: Sequence[Fold]) -> Iterator[Done]:
@@ -85,9 +95,9 @@ def cross_validate(
     """A training per fold, a prediction of every case by the network of its fold, and one report.
 
     In ``training.target``: ``manifest.json`` with the folds, ``fold_K`` (a trained bundle each),
-    ``predictions`` and ``report``. Each case is predicted with the weights of its run's last step
-    (``last.pt``): those of the best score were chosen on the cases that the fold holds out, and would
-    flatter. With `resume` finished folds are kept, a killed one goes on.
+    ``predictions`` and ``report``. A fold's ``model.pt`` holds the weights of its run's last step: those of
+    the best score (``best.pt``) were chosen on the cases that the fold holds out, and would flatter. With
+    `resume` finished folds are kept, a killed one goes on.
 
     Args:
         training: what is trained; its budget is for each fold, its ``fold`` isn't looked at.
@@ -108,6 +118,7 @@ def cross_validate(
     else:
         manifest = with_folds(manifest_of(training), training.data, training.n_folds, seed)
         write_manifest(manifest, root / MANIFEST, overwrite=overwrite)
+        shutil.rmtree(root / "predictions", ignore_errors=True)  # of an earlier one, which is replaced
         state.write()
     tell(manifest)
     folds = folds_of(manifest)
@@ -122,38 +133,48 @@ def cross_validate(
         )
         for fold in folds
     ]
-    failures: dict[str, str] = {}
-    for number, (fold, failed) in enumerate(spread(tasks), 1):
+    failed: list[Outcome] = []
+    for number, (fold, outcomes) in enumerate(spread(tasks), 1):
         sys.stderr.write(f"fold {fold} done  {number} of {len(folds)}\n")
-        failures |= failed
+        failed += [outcome for outcome in outcomes if outcome.status == "failed"]
         if fold not in state.trained:
             state.trained.append(fold)
             state.write()
-    return _scored(training, manifest, failures)
+    write_failures(root / "predictions", failed)
+    collect_volumes(root / "predictions", _cases(training, manifest, None, root / "predictions"))
+    return _scored(training, manifest, {outcome.case.name: outcome.reason for outcome in failed})
 
 
-def _predict_held_out(training: Training, manifest: Manifest, folder: Path) -> dict[str, str]:
-    """Case to reason for those that the fold holds out and that couldn't be predicted."""
-    from medseg.bundle.predicting import inference_config, load_predictor
-    from medseg.bundle.restricted import check
-    from medseg.inference.cases import Case
-    from medseg.inference.cohort import predict_cases
+def _keep_last_weights(bundle: Path) -> None:
+    """Let ``model.pt`` be the weights of the last step, and ``best.pt`` those that scored best held out."""
+    models = bundle / "models"
+    if not (models / BEST).exists():
+        (models / "model.pt").replace(models / BEST)
+    part = models / ".model.pt.part"
+    shutil.copyfile(models / "last.pt", part)
+    part.replace(models / "model.pt")
+    write_sums(bundle)
 
-    target = training.target
-    cases = [
-        Case(c.case, tuple(training.data / path for path in c.image), folder / f"{c.case}.nii.gz")
-        for c in manifest.cases("training", training.fold, held_out=True)
+
+def _cases(training: Training, manifest: Manifest, fold: int | None, folder: Path) -> list[Case]:
+    """The scans that a fold holds out, or all; each label map goes by the name of its case."""
+    cases = manifest.cases("training", fold, held_out=fold is not None)
+    named = [
+        Case(c.case, tuple(training.data / path for path in c.image), folder / c.case, is_named=True)
+        for c in cases
     ]
-    sys.stderr.write(
-        f"fold {training.fold}  predicting {len(cases)} cases with the weights of the last step\n"
-    )
-    mode = check(target, trust=training.trust, files=[inference_config(target)])
-    with mode.kept_in(folder):
-        predictor = load_predictor(
-            target, trust=training.trust, ckpt_path=str((target / "models" / "last.pt").resolve())
-        )
-        outcomes = predict_cases(cases, lambda case: predictor.predict(case, overwrite=True), overwrite=True)
-        return {o.case.name: o.reason for o in outcomes if o.status == "failed"}
+    return place_cases(named, folder)
+
+
+def _predict_held_out(training: Training, manifest: Manifest, folder: Path) -> list[Outcome]:
+    """The outcomes of the cases that the fold holds out, by its own bundle; what is done is kept.
+
+    Several folds may write to the folder at once, so none tidies up there.
+    """
+    cases = _cases(training, manifest, training.fold, folder)
+    sys.stderr.write(f"fold {training.fold}  predicting {len(cases)} cases\n")
+    worker = Worker(Job((training.target.resolve(),), folder.resolve(), trust=training.trust))
+    return [worker.do(case) for case in cases]
 
 
 def _scored(training: Training, manifest: Manifest, failures: Mapping[str, str]) -> CrossValidation:

@@ -46,8 +46,6 @@ def cross_validate(
     from medseg.bundle.training import Training
     from medseg.distributed.cross_validation import Spread, one_by_one
     from medseg.distributed.cross_validation import cross_validate as run
-    from medseg.bundle.training import Training
-    from medseg.distributed.cross_validation import cross_validate as run
 
     target = output or Path("runs") / f"{bundle.resolve().name}-folds"
     training = Training(

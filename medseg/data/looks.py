@@ -29,8 +29,9 @@ def look_findings(profiles: Sequence[CaseProfile]) -> list[Finding]:
         if len(alike) >= (_FEWEST if kind[1] == 3 else _FEWEST_PICTURES):
             for channel in range(kind[0]):
                 found += _unlike(alike, channel) + _scale(alike, channel)
+    found += _extents(whole)
     # One image that differs in each of its channels is one finding.
-    return list({f.case: f for f in reversed(found)}.values())
+    return list({(f.rule, f.case): f for f in reversed(found)}.values())
 
 
 def _unlike(cases: Sequence[CaseProfile], channel: int) -> list[Finding]:
@@ -59,6 +60,22 @@ def _scale(cases: Sequence[CaseProfile], channel: int) -> list[Finding]:
     return [
         _finding(p, channel, f"intensities span {span:.4g}", usual)
         for p, span, accused in zip(cases, spans, far, strict=True)
+        if accused
+    ]
+
+
+def _extents(cases: Sequence[CaseProfile]) -> list[Finding]:
+    """Fields of view many times larger or smaller than the others': centimetres, or a lost spacing."""
+    alike = [p for p in cases if p.has_grid and len(p.shape) == 3]
+    if len(alike) < _FEWEST:
+        return []
+    extents = np.array([np.array(p.shape) * p.spacing_mm for p in alike])
+    far = is_outlier(np.log(extents.max(1)), floor=0.1, least=float(np.log(5)))
+    usual = f"about {np.median(extents.max(1)):.4g} mm"
+    do = "look at the spacing in the header: is it in millimetres, and this scan's own?"
+    return [
+        Finding("outlier-extent", WARNING, f"a field of view of {e.max():.4g} mm", usual, do, p.case)
+        for p, e, accused in zip(alike, extents, far, strict=True)
         if accused
     ]
 

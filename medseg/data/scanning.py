@@ -16,7 +16,7 @@ from medseg.data.dicom_layout import dicom_cases
 from medseg.data.fetch import file_hash
 from medseg.data.isolation import Reader
 from medseg.data.layouts import Layout, images_of, list_files
-from medseg.data.manifest import Case, Manifest
+from medseg.data.manifest import SPLITS, Case, Manifest
 from medseg.data.pairing import Pairing, is_indexed, is_label, pair
 from medseg.data.reading import Image, examine
 from medseg.data.tables import enrich, table_layout
@@ -70,7 +70,7 @@ def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest
         labels=layout.labels,
         regions=layout.regions,
         relabel=layout.relabel,
-        items=tuple(layout.cases),
+        items=tuple(sorted(layout.cases, key=lambda c: SPLITS.index(c.split))),
     )
     return manifest, layout
 

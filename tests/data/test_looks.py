@@ -1,5 +1,7 @@
 """An image in another unit is told where the others share one, and only there."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -9,15 +11,14 @@ from medseg.data.profiles import CaseProfile, ChannelProfile
 from medseg.data.reading import Image
 
 
-def profile(number, scale):
+def profile(number, scale, spacing=1.0):
     rng = np.random.default_rng(number)
     array = scale * (np.indices((8, 8, 8)).sum(0) + rng.normal(0, 1, (8, 8, 8)))
     quantiles = np.percentile(array, (0, 1, 5, 25, 50, 75, 95, 99, 100)).tolist()
     small = thumb(Image(array, np.eye(4), "NIfTI"), array)
     channel = ChannelProfile(f"{number}.nii", f"{number}", False, False, quantiles, 0.0, small)
-    return CaseProfile(
-        f"{number}", f"{number}", "training", shape=[8, 8, 8], has_grid=True, channels=[channel]
-    )
+    known = CaseProfile(f"{number}", f"{number}", "training", shape=[8, 8, 8], has_grid=True)
+    return replace(known, channels=[channel], spacing_mm=[spacing] * 3)
 
 
 @pytest.mark.parametrize(
@@ -39,3 +40,9 @@ def test_an_image_that_is_turned_is_unlike_the_others():
     turned = profile(4, -1)
     assert [f.case for f in look_findings([*cases[:4], turned, *cases[5:]])] == ["4"]
     assert look_findings(cases) == []
+
+
+def test_a_scan_in_centimetres_is_told_and_scans_of_several_spacings_are_not():
+    spacings = (1.0, 0.8, 1.2, 0.1, 1.0, 2.5, 1.0, 0.9, 1.1)
+    found = look_findings([profile(n, 1, s) for n, s in enumerate(spacings)])
+    assert [(f.rule, f.case) for f in found] == [("outlier-extent", "3")]

@@ -12,11 +12,16 @@ from PIL import Image as Picture
 from pydicom.dataset import FileDataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
+from medseg.data import read_manifest, write_manifest
+from medseg.data.checking import check
 from medseg.data.child import HERE
 from medseg.data.isolation import Reader
 from medseg.data.phantoms import phantom, phantom_picture
 from medseg.data.scanning import scan
+from medseg.data.splits import split
 from medseg.errors import ManifestError
+from medseg.planning.fingerprint import fingerprint
+from medseg.planning.page import write_fingerprint
 
 
 class Local(type(HERE)):
@@ -164,10 +169,10 @@ def equal_names(d):
 
 
 def suffixed_names(d):
-    for split in ("train", "val", "test"):
+    for part in ("train", "val", "test"):
         for n in (1, 2):
-            picture(d / f"{split}/images/{split}{n}.png", n)
-            picture(d / f"{split}/masks/{split}{n}_mask.png", n, True)
+            picture(d / f"{part}/images/{part}{n}.png", n)
+            picture(d / f"{part}/masks/{part}{n}_mask.png", n, True)
 
 
 def folder_per_case(d):
@@ -421,3 +426,27 @@ def test_dicom_beside_a_labelled_set_of_nifti_is_told_and_left_out(tmp_path):
     cases, notes = found_in(tmp_path)
     assert len(cases) == 3
     assert "1 DICOM series are there too and were left out" in notes
+
+
+def dicom_studies(d):
+    for n in (1, 2, 3):
+        slices(d / f"p{n}/series", 8, f"1.2.8.{n}", "axial", patient=f"p{n}")
+        volume(d / f"p{n}/mask.nii.gz", n, True, (0, 1))
+
+
+@pytest.mark.parametrize("make", [*(make for make, *_ in LAYOUTS), dicom_studies])
+def test_all_four_verbs_go_through_every_layout(tmp_path, make, monkeypatch):
+    monkeypatch.setattr("medseg.data.checking.Reader", Local)
+    make(tmp_path)
+    manifest, _ = scan(tmp_path, reader=HERE_TOO)
+    made = read_manifest(write_manifest(manifest, tmp_path.with_suffix(".json")))
+    assert made == manifest
+    report = check(made, tmp_path)
+    pairing = {"missing", "unreadable", "label-values", "label-integral", "channels", "colour", "hash"}
+    assert not pairing & {f.rule for f in report.findings}
+    dealt = split(made, validation=0.34, n_folds=2, keep_test=False)
+    assert {c.fold for c in dealt.items} == {0, 1}
+    found = fingerprint(dealt, tmp_path)
+    assert found.summary["n_cases"] == len(made.items)
+    assert found.summary["n_labelled"] == sum(c.label is not None for c in made.items)
+    assert len(write_fingerprint(found, tmp_path / "page")) == 2

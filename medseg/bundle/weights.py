@@ -55,6 +55,11 @@ def _read_list(place: Path) -> dict[str, str]:
     return sums
 
 
+def has_sums(root: Path) -> bool:
+    """True where the bundle has ``models/SHA256SUMS``; an empty one says that no weights belong to it."""
+    return (root / "models" / SUMS).is_file()
+
+
 def check_sums(root: Path, *, required: bool = False) -> int:
     """How many files of ``models/`` were compared with ``models/SHA256SUMS``; 0 where there is no list.
 
@@ -66,7 +71,7 @@ def check_sums(root: Path, *, required: bool = False) -> int:
         BundleError: a listed file is missing or has another hash, or weights are not listed.
     """
     sums = read_sums(root)
-    if not sums:
+    if not has_sums(root):
         if required:
             raise BundleError(
                 f"no {SUMS} in {root / 'models'}",
@@ -90,7 +95,7 @@ def check_listed(path: Path, root: Path, sums: dict[str, str] | None = None) -> 
     """
     sums = read_sums(root) if sums is None else sums
     folder = (root / "models").resolve()
-    if not sums or not path.resolve().is_relative_to(folder):
+    if not has_sums(root) or not path.resolve().is_relative_to(folder):
         return
     hash_ = sums.get(path.resolve().relative_to(folder).as_posix())
     if not path.is_file():

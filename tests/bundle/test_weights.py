@@ -66,6 +66,12 @@ def test_weights_that_are_not_listed_are_refused_where_there_is_a_list(bundle: P
     assert check_listed(bundle / "models" / "other.pt", bundle) is None
 
 
+def test_an_empty_list_says_that_no_weights_belong_there(bundle: Path) -> None:
+    (bundle / "models" / "SHA256SUMS").write_text("")
+    with pytest.raises(BundleError, match="not listed"):
+        check_sums(bundle)
+
+
 @pytest.mark.parametrize(
     "line", ["nonsense", f"{'0' * 64}  ../x", f"{'0' * 64}  /etc/passwd", f"{'g' * 64}  x"]
 )

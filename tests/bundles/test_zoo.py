@@ -16,7 +16,8 @@ from monai.bundle import ckpt_export, verify_metadata, verify_net_in_out
 from medseg.bundle.lint.metadata import schema
 
 ROOT = Path(__file__).parents[2]
-BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/configs/metadata.json"))
+# A bundle without weights is on test_contract's list of those to come.
+BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/models/model.pt"))
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),

@@ -12,7 +12,7 @@ from medseg.bundle.lint import Bundle, lint
 from medseg.bundle.restricted import Mode, check
 from medseg.bundle.verify.scores import check_scores
 from medseg.bundle.verify.step import Step, failed, passed, skipped
-from medseg.bundle.weights import SUMS, changed_files, check_sums, files_of, read_sums
+from medseg.bundle.weights import SUMS, changed_files, check_sums, files_of, has_sums
 from medseg.errors import MedsegError
 
 
@@ -50,7 +50,7 @@ def verify(bundle: str | os.PathLike[str], *, trust: bool = False) -> Iterator[S
 
 def _sums(root: Path, meta: dict[str, Any]) -> Step:
     try:
-        if not read_sums(root) or not (root / SUMS).is_file():
+        if not has_sums(root) or not (root / SUMS).is_file():
             ours = "medseg" in str(meta.get("required_packages_version", ""))
             told = f"models/{SUMS} or {SUMS} is missing; for a bundle of your own say --sums"
             return (failed if ours else skipped)("sha256", told)

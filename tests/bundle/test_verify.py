@@ -13,6 +13,7 @@ import torch
 
 from medseg.bundle.verify import Step, verify
 from medseg.bundle.verify.network import size_of
+from medseg.bundle.verify.running import batch_size
 from medseg.bundle.weights import write_sums
 from tests.bundle import toy
 
@@ -202,6 +203,13 @@ def test_a_sound_bundle_passes_every_step_and_is_left_as_it_was(bundle: Path) ->
     names = ["lint", "sha256", "scores", "trust", "weights", "network", "torchscript", "onnx"]
     assert [step.name for step in steps] == [*names, "prediction", "inferring", "training"]
     assert {p: p.read_bytes() for p in sorted(bundle.rglob("*")) if p.is_file()} == before
+
+
+def test_there_are_enough_cases_for_a_batch(bundle: Path) -> None:
+    assert batch_size(bundle) == 1
+    toy.edit(bundle / "configs" / "train.json", lambda c: c["train"]["dataloader"].update(batch_size="@n"))
+    toy.edit(bundle / "configs" / "train.json", lambda c: c.update(n=6))
+    assert batch_size(bundle) == 6
 
 
 def test_a_hostile_bundle_is_not_run(bundle: Path, tmp_path: Path) -> None:

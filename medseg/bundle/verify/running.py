@@ -11,6 +11,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from medseg.bundle.lint import Bundle
 from medseg.bundle.restricted import Mode
 from medseg.bundle.run import cause_of, quieten_monai, use_scripts
 from medseg.bundle.verbs import config_files, read_config
@@ -57,7 +58,8 @@ def check_inferring(root: Path, fit: Fit, folder: Path, mode: Mode) -> Step:
 
 def check_training(root: Path, fit: Fit, folder: Path, mode: Mode) -> Step:
     """One step of the train config on synthetic cases: a finite loss, and weights that moved."""
-    items = [write_case(folder / "data", fit, seed) for seed in range(1, 5)]
+    # With drop_last, fewer cases than a batch would make no step.
+    items = [write_case(folder / "data", fit, seed) for seed in range(1, 1 + max(4, batch_size(root)))]
     files = config_files(root, "training")
     config = read_config(files)
     places = {
@@ -73,6 +75,13 @@ def check_training(root: Path, fit: Fit, folder: Path, mode: Mode) -> Step:
         chosen["validate#dataset#data"] = items[:1]
     trainer, before = _run(root, files, chosen, folder, mode, trainer="train::trainer")
     return _judge(trainer, before)
+
+
+def batch_size(root: Path) -> int:
+    """Cases in a batch of training, as far as the config alone tells; at most 64."""
+    config = Bundle(root).config("train")
+    known = config.known("train::dataloader::batch_size") if config is not None else None
+    return min(known, 64) if isinstance(known, int) else 1
 
 
 def _run(

@@ -87,8 +87,8 @@ def rank_then_aggregate(goodness: Floats) -> Floats:
 
 
 def aggregate_then_rank(goodness: Floats) -> Floats:
-    """The rank of each system by its mean score; one with an infinitely bad case comes behind all without."""
-    return np.asarray(rankdata(-goodness.mean(axis=0)))
+    """The rank of each system by its mean score; fewer infinitely bad cases come first."""
+    return np.asarray(rankdata(-_bounded(goodness).mean(axis=0)))
 
 
 def rank_stability(
@@ -108,7 +108,7 @@ def rank_stability(
     Source: Wiesenfarth et al., Sci Rep 2021;11:2369, doi:10.1038/s41598-021-82017-6.
     """
     owner = _owners(goodness.shape[0], patients)
-    worth = goodness if by_mean else -ranks_per_case(goodness)
+    worth = _bounded(goodness) if by_mean else -ranks_per_case(goodness)
     order = rankdata(-worth.mean(axis=0))
     drawn = np.concatenate(
         [_ranks_of(times[:, owner], worth) for times in draws(owner.max() + 1, resamples, seed)]
@@ -130,15 +130,11 @@ def _owners(n_cases: int, patients: Sequence[Hashable] | None) -> NDArray[np.int
 
 def _ranks_of(times: Floats, worth: Floats) -> Floats:
     """The ranking of each resample, shape (resamples, systems)."""
-    with np.errstate(invalid="ignore"):
-        means = np.stack([_weighted_mean(times, column) for column in worth.T], axis=1)
-    return np.asarray(rankdata(-means, axis=1))
+    return np.asarray(rankdata(-(times @ worth) / times.sum(axis=1, keepdims=True), axis=1))
 
 
-def _weighted_mean(times: Floats, column: Floats) -> Floats:
-    """The mean of each resample; infinite where an infinite score was drawn."""
-    infinite = np.isinf(column)
-    mean = times[:, ~infinite] @ column[~infinite] / times.sum(axis=1)
-    for value in (-math.inf, math.inf):
-        mean[(times[:, column == value] > 0).any(axis=1)] = value
-    return np.asarray(mean)
+def _bounded(goodness: Floats) -> Floats:
+    """Infinities as finite scores, one of which outweighs every finite score of all cases together."""
+    finite = goodness[np.isfinite(goodness)]
+    beyond = 2 * (len(goodness) + 1) ** 2 * float(np.abs(finite).max(initial=1.0))
+    return np.nan_to_num(goodness, posinf=beyond, neginf=-beyond)

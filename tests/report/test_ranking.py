@@ -46,6 +46,11 @@ def test_the_two_orders_disagree_where_one_case_is_lost() -> None:
     assert aggregate_then_rank(goodness).tolist() == [3, 1, 2]
 
 
+def test_of_two_systems_with_lost_cases_the_one_with_fewer_comes_first_by_mean() -> None:
+    goodness = -np.array([[1.0, 9.0, 1.0], [1.0, math.inf, math.inf], [1.0, 9.0, math.inf]])
+    assert aggregate_then_rank(goodness).tolist() == [1, 2, 3]
+
+
 def test_a_system_that_is_always_best_is_first_in_every_draw() -> None:
     goodness = np.stack([np.full(20, 3.0), RNG.normal(size=20) * 0.1, RNG.normal(size=20) * 0.1], axis=1)
     found = rank_stability(goodness)

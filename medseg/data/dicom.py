@@ -22,6 +22,7 @@ _LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 NO_IMAGES = {"SR", "RTSTRUCT", "RTPLAN", "RTRECORD", "PR", "KO", "ECG", "REG", "DOC", "PLAN"}
 # Under a tenth of a degree a slanted stack is the rounding of decimal strings.
 _TILT_DEGREES = 0.1
+_SAME_PLACE_MM = 1e-3
 
 
 @dataclass(frozen=True)
@@ -36,6 +37,7 @@ class Slice:
     directions: tuple[float, ...] | None
     pixel_mm: tuple[float, float] | None
     number: int
+    rescale: tuple[float, float] = (1.0, 0.0)
 
     @property
     def geometry(self) -> tuple[object, ...]:
@@ -134,7 +136,7 @@ def load_dicom(paths: Sequence[str]) -> tuple[npt.NDArray[Any], Affine, dict[str
     frames, is_rgb, problems = _pixels(ordered)
     about = {"modality": str(first.get("Modality", "")), "is_rgb": is_rgb, "has_grid": affine is not None}
     about["description"] = str(first.get("SeriesDescription", ""))
-    everything = found + more + geometry + problems
+    everything = found + more + geometry + problems + _mixed_rescale(ordered, str(about["modality"]))
     return frames, np.eye(4) if affine is None else affine, about, everything
 
 
@@ -181,6 +183,7 @@ def _slice(data: pydicom.Dataset, path: str, frame: int) -> Slice:
         directions,
         (step[0], step[1]) if step else None,
         int(data.get("InstanceNumber", 0) or 0),
+        _rescale(data, frame),
     )
 
 
@@ -241,6 +244,13 @@ def _stack(slices: list[Slice], first: pydicom.Dataset) -> tuple[list[Slice], Af
     ordered = sorted(slices, key=lambda x: float(np.dot(np.array(x.position), normal)))
     places = np.array([x.position for x in ordered])
     step, found_steps = _step(places, normal, first)
+    # Of copies the first is kept, so that who allows them gets a grid all the same.
+    heights = places @ normal
+    is_new = np.r_[True, np.diff(heights) >= _SAME_PLACE_MM]
+    if not is_new.all():
+        ordered = [x for x, new in zip(ordered, is_new, strict=True) if new]
+        places = places[is_new]
+        step = (places[-1] - places[0]) / (len(places) - 1) if len(places) > 1 else step
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = row * s.pixel_mm[1], column * s.pixel_mm[0], step
     affine[:3, 3] = places[0]
@@ -259,13 +269,13 @@ def _step(places: np.ndarray, normal: np.ndarray, first: pydicom.Dataset) -> tup
     steps = np.diff(places, axis=0)
     heights = steps @ normal
     median = float(np.median(heights))
-    if heights.min() < 1e-3:
-        n = int((heights < 1e-3).sum())
+    if heights.min() < _SAME_PLACE_MM:
+        n = int((heights < _SAME_PLACE_MM).sum())
         text = f"{n} slices lie on the place of another one"
         found.append(
             Finding("dicom-slices", BLOCKS, text, "one slice per place", "part the time points or copies")
         )
-        heights = heights[heights >= 1e-3]
+        heights = heights[heights >= _SAME_PLACE_MM]
         median = float(np.median(heights)) if len(heights) else 1.0
     elif heights.max() - heights.min() > max(0.02 * median, 0.01):
         found.append(_gaps(heights, median))
@@ -302,6 +312,17 @@ def _number(value: Any) -> float | None:
     except (TypeError, ValueError):
         return None
     return number if np.isfinite(number) else None
+
+
+def _mixed_rescale(slices: Sequence[Slice], modality: str) -> list[Finding]:
+    """A finding where slices are scaled differently; in PET each slice has its own by custom."""
+    pairs = sorted({s.rescale for s in slices})
+    if len(pairs) < 2:
+        return []
+    text = f"{len(pairs)} different rescale slopes and intercepts, first {pairs[0]} and {pairs[1]}"
+    severity = NOTE if modality == "PT" else BLOCKS
+    do = "make sure that the slices belong together; each was read by its own"
+    return [Finding("dicom-rescale", severity, text, "one for the series", do)]
 
 
 def _pixels(ordered: list[Slice]) -> tuple[npt.NDArray[Any], bool, list[Finding]]:

@@ -14,6 +14,9 @@ from medseg.data.findings import Finding, UnreadableError
 from medseg.data.isolation import as_array
 from medseg.data.reading import Image, shared_reader
 
+# The child that reads headers has a limit of time for each request.
+FILES_AT_A_TIME = 2000
+
 
 @dataclass(frozen=True)
 class Series:
@@ -39,16 +42,24 @@ def series_of(files: Sequence[Path]) -> list[Series]:
     Segmentations, structure sets, reports and what holds no image are left out too, and files that are no
     DICOM. Headers are read in a child process.
     """
+    return sorted_out(files)[0]
+
+
+def sorted_out(files: Sequence[Path]) -> tuple[list[Series], list[Path]]:
+    """The series as `series_of` gives them, and the DICOM files whose header can't be read."""
     candidates = sorted(path.resolve() for path in files if _is_candidate(path))
-    if not candidates:
-        return []
-    reply, _ = shared_reader().ask("summary", [str(p) for p in candidates])
     parts: dict[str, list[dict[str, object]]] = {}
-    for entry in reply["series"]:
-        if str(entry["modality"]) not in NO_IMAGES | {"SEG"} and not entry.get("is_localizer"):
-            parts.setdefault(str(entry["uid"]), []).append(entry)
+    read: set[Path] = set()
+    for first in range(0, len(candidates), FILES_AT_A_TIME):
+        paths = [str(path) for path in candidates[first : first + FILES_AT_A_TIME]]
+        reply, _ = shared_reader().ask("summary", paths)
+        for entry in reply["series"]:
+            read |= {Path(str(file)) for file in entry["files"]}
+            if str(entry["modality"]) not in NO_IMAGES | {"SEG"} and not entry.get("is_localizer"):
+                parts.setdefault(str(entry["uid"]), []).append(entry)
     found = [_series(uid, entries) for uid, entries in parts.items()]
-    return sorted(found, key=lambda one: (one.folder, one.uid))
+    damaged = [path for path in candidates if path not in read]
+    return sorted(found, key=lambda one: (one.folder, one.uid)), damaged
 
 
 def examine_series(files: Sequence[Path]) -> tuple[Image | None, tuple[Finding, ...]]:

@@ -92,6 +92,8 @@ class Worker:
         if not self.job.overwrite and is_done(case, self.job.wanted, self.structures):
             return Outcome(case, "kept")
         try:
+            if case.problem is not None:
+                raise case.problem
             notes = self._written(case)
         except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
             trace = "" if isinstance(error, MedsegError) else traceback.format_exc()

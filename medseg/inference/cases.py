@@ -6,11 +6,11 @@ import glob
 import re
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from medseg.errors import DataError, OutputError
+from medseg.errors import DataError, MedsegError, OutputError
 from medseg.inference.modalities import by_words
 from medseg.writers import output_paths
 
@@ -59,6 +59,7 @@ class Case:
         is_series: ``images`` are the slices of one DICOM series.
         is_named: somebody gave it the name, so that no ending is taken off it.
         identity: words that must not be written or said.
+        problem: why it can't be done, where that was seen before its turn.
     """
 
     name: str
@@ -67,6 +68,7 @@ class Case:
     is_series: bool = False
     is_named: bool = False
     identity: tuple[str, ...] = ()
+    problem: MedsegError | None = field(default=None, compare=False)
 
 
 def place_cases(

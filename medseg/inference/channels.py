@@ -59,12 +59,13 @@ def by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:
 
 
 def _joined(name: str, files: dict[int, Path], n_channels: int) -> Case:
+    """The case of these files; one that lacks a channel carries that as its problem."""
     missing = [i for i in range(n_channels) if i not in files]
-    if missing:
-        raise DataError(
-            f"{name} lacks {len(missing)} of {n_channels} channels, first number {missing[0]}",
-            "a file for each channel",
-            "add it, or name complete cases only",
-        )
-    images = tuple(files[i] for i in range(n_channels))
-    return Case(name, images, images[0].with_name(name + ending_of(images[0])), is_named=True)
+    problem = DataError(
+        f"{name} lacks {len(missing)} of {n_channels} channels, by number {missing}",
+        "a file for each channel",
+        "add it, or name complete cases only",
+    )
+    images = tuple(files[i] for i in sorted(files))
+    place = images[0].with_name(name + ending_of(images[0]))
+    return Case(name, images, place, is_named=True, problem=problem if missing else None)

@@ -106,12 +106,16 @@ def deliver(
     if case.is_series and staged.like is None:
         write_picture(beside(case.output, ".png"), result.labels, overwrite=True)
         return ["the series has no place in millimetres: written as PNG"]
-    if len(paths) > 1 and (why := why_no_reference(case.images)):
+    if len(paths) > 1 and (why := _why_no_object(case, staged)):
         notes.append(f"no DICOM SEG of it can be made: {why}; written as NIfTI alone")
         paths = paths[1:]
     for path in paths:
         _write(path, case, staged, result.labels, structures, wanted)
     return notes
+
+
+def _why_no_object(case: Case, staged: Staged) -> str:
+    return why_no_reference(case.images, staged.affine, staged.shape[2])
 
 
 def _write_extras(

@@ -6,8 +6,9 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
-from medseg.data.series import series_of
+from medseg.data.series import series_of, sorted_out
 from medseg.data.unpack import unpack_all
+from medseg.errors import DataError
 from medseg.inference.cases import Case, place_cases, scans_below
 from medseg.inference.channels import by_names, by_numbers, by_patterns
 from medseg.inference.lists import listed, series_cases
@@ -52,7 +53,7 @@ def gather(
         if path.is_file() and path.suffix.lower() in LISTS:
             cases += listed(path, data or path.parent, with_names)
         elif path.is_file() and path.name.lower().endswith(ARCHIVES):
-            cases += _below(unpacked(path, folder), folder, path.parent / path.name.split(".")[0], with_names)
+            cases += _inside(path, folder, with_names)
         elif path.is_dir():
             cases += _below(path, folder, path, with_names)
         else:
@@ -74,16 +75,27 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return unpack_all(archive, folder / f".unpacked-{mark}")
 
 
+def _inside(archive: Path, folder: Path, with_names: bool) -> list[Case]:
+    """What an archive holds; one that can't be unpacked is a case with that problem."""
+    try:
+        return _below(
+            unpacked(archive, folder), folder, archive.parent / archive.name.split(".")[0], with_names
+        )
+    except DataError as error:
+        return [Case(archive.name, (archive.resolve(),), archive.resolve(), problem=error)]
+
+
 def _below(path: Path, folder: Path, root: Path, with_names: bool) -> list[Case]:
     """The DICOM series and other scans of a folder; ``root`` gives the names."""
     path = path.resolve()
     outputs = folder.resolve()
     is_inside = outputs == path or outputs in path.parents
     files = [f for f in path.rglob("*") if f.is_file() and (is_inside or outputs not in f.parents)]
-    series = series_of(files)
-    in_series = {file for one in series for file in one.files}
-    others = [f for f in scans_below(str(path), folder, needed=not series) if f not in in_series]
-    return series_cases(series, path, root.absolute(), with_names) + [Case(f.name, (f,), f) for f in others]
+    series, damaged = sorted_out(files)
+    taken = {*damaged, *(file for one in series for file in one.files)}
+    others = [f for f in scans_below(str(path), folder, needed=not taken) if f not in taken]
+    cases = series_cases(series, path, root.absolute(), with_names)
+    return cases + [Case(f.name, (f,), f) for f in (*damaged, *others)]
 
 
 def _named(text: str, folder: Path, with_names: bool) -> list[Case]:

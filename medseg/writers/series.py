@@ -88,16 +88,25 @@ def saying_nothing() -> Iterator[None]:
             logger.disabled = was
 
 
-def why_no_reference(files: Sequence[Path]) -> str:
-    """Why no object can refer to the frames of this series; empty where one can."""
+def why_no_reference(files: Sequence[Path], affine: Affine, n_slices: int) -> str:
+    """Why no object can refer to the frames of this series; empty where one can.
+
+    Args:
+        affine: voxel index to RAS+ mm.
+    """
     with saying_nothing():
         first = pydicom.dcmread(sorted(files)[0], stop_before_pixels=True, force=True)
         if not first.get("SOPClassUID"):
             return "its files do not say what they are (SOPClassUID)"
         if int(first.get("NumberOfFrames") or 1) > 1 and "PerFrameFunctionalGroupsSequence" not in first:
             return f"{first.SOPClassUID.name} has frames that can't be referred to one by one"
-        is_grid = "DoseGridScaling" in first
-    return "it is a dose grid" if is_grid else ""
+        if "DoseGridScaling" in first:
+            return "it is a dose grid"
+        try:
+            frames_of(source_sets(files, affine), affine, n_slices)
+        except GeometryError as error:
+            return error.found
+    return ""
 
 
 def frames_of(sets: Sequence[pydicom.Dataset], affine: Affine, n_slices: int) -> list[tuple[int, int]]:

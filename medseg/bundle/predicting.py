@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -209,13 +209,28 @@ def _load_weights(parser: ConfigParser, network: torch.nn.Module, root: Path, de
 
 
 def _weights_path(parser: ConfigParser, root: Path) -> Path:
-    """Where the config's CheckpointLoader looks, else the place that MONAI's bundle specification gives."""
+    """Where the config's CheckpointLoader looks, else the place that MONAI's bundle specification gives.
+
+    Safetensors of the same name are taken where that file is not there.
+    """
+    path = next((Path(_built_at(parser, f"{i}#load_path")) for i in _loaders(parser)), None)
+    path = path or root / "models" / "model.pt"
+    safe = path.with_suffix(".safetensors")
+    return safe if safe.is_file() and not path.is_file() else path
+
+
+def _loaders(parser: ConfigParser) -> Iterator[str]:
+    """The ids of checkpoint loaders: among the handlers, or of their own as in the model zoo."""
     for group in ("handlers", "evaluator#val_handlers", "evaluator#handlers"):
         handlers = parser.get(group, None)
-        for i, handler in enumerate(handlers if isinstance(handlers, list) else []):
-            if isinstance(handler, dict) and str(handler.get("_target_", "")).endswith("CheckpointLoader"):
-                return Path(_built_at(parser, f"{group}#{i}#load_path"))
-    return root / "models" / "model.pt"
+        yield from (
+            f"{group}#{i}" for i, h in enumerate(handlers if isinstance(handlers, list) else []) if _loads(h)
+        )
+    yield from (key for key, value in parser.config.items() if _loads(value))
+
+
+def _loads(item: Any) -> bool:
+    return isinstance(item, dict) and str(item.get("_target_", "")).endswith("CheckpointLoader")
 
 
 def _built_at(parser: ConfigParser, key: str) -> Any:

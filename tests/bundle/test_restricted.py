@@ -413,6 +413,13 @@ def test_the_reason_names_the_line_and_the_way_out(bundle: Path) -> None:
         check(bundle)
 
 
+def test_a_stranger_s_config_does_not_steer_the_terminal(bundle: Path) -> None:
+    _inference(bundle, lambda config: config.update(payload="$open('\x1b[2J\n')"))
+    with pytest.raises(BundleError, match="was not run") as caught:
+        check(bundle)
+    assert str(caught.value).isprintable()
+
+
 def test_trust_opens_any_bundle_in_full_mode(bundle: Path) -> None:
     _inference(bundle, lambda config: config.update(payload="$open('x', 'w')"))
     assert check(bundle, trust=True).full is True

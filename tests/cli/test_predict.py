@@ -7,6 +7,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+import torch
 from monai.bundle import run
 
 from medseg.cli.app import main
@@ -47,6 +48,20 @@ def test_a_folder_gives_one_label_map_per_scan_on_its_own_grid(
     assert (written.header["qform_code"], written.header["sform_code"]) == (1, 2)
     assert set(np.unique(labels_of(tmp_path / "out" / "one.nii.gz"))) == {0, 1, 2}
     assert (tmp_path / "out" / "two.nii").exists()
+
+
+def test_safetensors_give_the_labels_of_the_file_that_they_replace(
+    bundle: Path, scans: Path, tmp_path: Path
+) -> None:
+    from safetensors.torch import save_file
+
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", tmp_path / "pt") == 0
+    weights = bundle / "models" / "model.pt"
+    save_file(torch.load(weights, weights_only=True), weights.with_suffix(".safetensors"))
+    weights.unlink()
+    assert predict(bundle, "-i", scans / "one.nii.gz", "-o", tmp_path / "safe") == 0
+    expected, got = (labels_of(tmp_path / kind / "one.nii.gz") for kind in ("pt", "safe"))
+    np.testing.assert_array_equal(got, expected)
 
 
 def test_the_stock_command_gives_the_same_files(bundle: Path, scans: Path, tmp_path: Path) -> None:

@@ -42,7 +42,16 @@ class Finding:
         place = f"{self.file}:{self.line}" if self.line else self.file
         where = f" {self.id}:" if self.id else ""
         hint = f"; nearest: {self.nearest}" if self.nearest else ""
-        return f"{place}:{where} {self.severity} {self.code}: {self.message}{hint}"
+        return printable(f"{place}:{where} {self.severity} {self.code}: {self.message}{hint}")
+
+
+def printable(text: str) -> str:
+    """The text with control characters written out: a stranger's file may not steer the terminal.
+
+    >>> printable("a\\x1b[2Jb")
+    'a\\\\x1b[2Jb'
+    """
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 _MANY = 5000

@@ -80,7 +80,9 @@ def _why(key: str, node: Node, found: Definition, config: Config) -> str:
     value = _value(node, config)
     if isinstance(value, str) and _ADDRESS.match(value) and key != "backend":
         return f"{value[:80]} is an address; there is no network"
-    if key.startswith("pretrained") and value not in (False, None, ""):
+    # medseg's own builder knows the published weights by hash; off the network it takes installed ones alone.
+    is_known = value == "imagenet" and found.module.startswith("medseg.networks")
+    if key.startswith("pretrained") and value not in (False, None, "") and not is_known:
         return "weights would be downloaded or read from elsewhere"
     if key == "allow_pickle" or (key == "weights_only" and value is not True):
         return "a pickle may run code when it is read"

@@ -13,7 +13,7 @@ from medseg.bundle.lint.check import Bundle
 from medseg.bundle.lint.config import SEP, Config, normal
 from medseg.bundle.lint.expressions import why_not
 from medseg.bundle.lint.files import check_large_files, check_logging
-from medseg.bundle.lint.finding import Finding, in_order
+from medseg.bundle.lint.finding import Finding, in_order, printable
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.references import check_references
 from medseg.bundle.lint.source import Node, SourceError
@@ -86,7 +86,7 @@ def check(
         shown = "; ".join(f"{f.file}:{f.line} {f.id} {f.message}" for f in reasons[:_SHOWN])
         more = f" and {len(reasons) - _SHOWN} more" if len(reasons) > _SHOWN else ""
         raise BundleError(
-            f"{root.name} is not a bundle of ours and was not run: {shown}{more}",
+            printable(f"{root.name} is not a bundle of ours and was not run: {shown}{more}"),
             "in restricted mode only known building blocks, references, literals and arithmetic",
             "read those lines; if you trust whoever made it, say --trust",
         )

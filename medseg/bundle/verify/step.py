@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
+from medseg.bundle.lint.finding import printable
+
 
 @dataclass(frozen=True)
 class Step:
@@ -29,7 +31,7 @@ class Step:
         return asdict(self)
 
     def __str__(self) -> str:
-        return f"{self.status:8}{self.name}: {self.detail}"
+        return printable(f"{self.status:8}{self.name}: {self.detail}")
 
 
 def passed(name: str, detail: str) -> Step:

@@ -24,7 +24,7 @@ from medseg.inference.head import head_of
 __all__ = ["Predictor", "inference_config", "load_ensemble", "load_predictor"]
 CONFIG_NAMES = ("inference.yaml", "inference.yml", "inference.json")
 # Config ids that an ensemble's bundles must agree on.
-RECIPE = ("preprocessing", "inferer", "postprocessing", "labels", "spacing_mm", "roi_size")
+RECIPE = ("preprocessing", "inferer", "postprocessing", "labels", "spacing_mm", "roi_size", "skip_below")
 WRITERS = ("SaveImaged", "SaveImageD", "SaveImageDict", "SaveImage", "SaveLabelMapd")
 
 
@@ -105,7 +105,7 @@ def load_predictor(
     try:
         predictor.understood = understood(
             predictor.inferer, predictor.postprocessing, predictor.preprocessing
-        )
+        ).skipping(parser.config.get("skip_below"))
         predictor.head = head_of(predictor.preprocessing, predictor.image_key)
     except GeometryError as error:
         predictor.why_stock = str(error)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from monai.inferers import SliceInferer, SlidingWindowInferer
 
-from medseg.errors import GeometryError
+from medseg.errors import BundleError, GeometryError
 from medseg.inference.decision import Decision
 from medseg.inference.inferer import LabelMapInferer
 from medseg.inference.plan import Plan
@@ -29,6 +29,24 @@ class Understood:
 
     plan: Plan
     rest: tuple[Any, ...]
+
+    def skipping(self, below: Any) -> Understood:
+        """The same, but windows with no voxel above ``below`` after preprocessing are background unseen.
+
+        Args:
+            below: the bundle's ``skip_below``; None changes nothing.
+
+        Raises:
+            BundleError: it is no number.
+        """
+        if below is None:
+            return self
+        if isinstance(below, bool) or not isinstance(below, (int, float)):
+            raise BundleError(
+                f"skip_below: {below!r}", "a number on the scale of preprocessed voxels", "mend the config"
+            )
+        windows = replace(self.plan.windows, skip_below=float(below))
+        return replace(self, plan=replace(self.plan, windows=windows))
 
 
 def understood(inferer: Any, postprocessing: Any, preprocessing: Any = None) -> Understood:

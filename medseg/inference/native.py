@@ -30,6 +30,9 @@ def native_labels(
     table = decision.table(len(scores))
     table = table.astype(np.min_scalar_type(int(table.max())))
     order = sorted(range(len(axes)), key=lambda a: axes[a].native_axis)
+    if scores.device.type == "mps":
+        # Which has no float64.
+        scores = scores.cpu()
     if scores.device.type != "cpu":
         codes = native_codes(scores, axes, decision, skip_agreeing=skip_agreeing)
         return table[codes.permute(order).cpu().numpy()]

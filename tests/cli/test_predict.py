@@ -273,3 +273,19 @@ def test_int8_says_what_it_costs(
     assert predict(bundle, "-i", scans / "one.nii.gz", "-o", out, "--runtime", "int8", "--trust") == 0
     assert "int8: Dice 0.9" in capsys.readouterr().err
     assert labels_of(out / "one.nii.gz").max() == 2
+
+
+def test_windows_below_the_threshold_that_the_bundle_states_are_background(
+    scans: Path, tmp_path: Path
+) -> None:
+    everything = write_bundle(tmp_path / "all", config(skip_below=1e9))
+    nothing = write_bundle(tmp_path / "none", config(skip_below=-1e9))
+    for bundle in (everything, nothing):
+        assert predict(bundle, "-i", scans / "one.nii.gz", "-o", tmp_path / bundle.name / "out") == 0
+    assert labels_of(tmp_path / "all" / "out" / "one.nii.gz").max() == 0
+    assert labels_of(tmp_path / "none" / "out" / "one.nii.gz").max() == 2
+
+
+def test_a_threshold_that_is_no_number_is_told(scans: Path, tmp_path: Path) -> None:
+    bundle = write_bundle(tmp_path / "toy", config(skip_below="low"))
+    assert predict(bundle, "-i", scans, "-o", tmp_path / "out") == 2

@@ -17,7 +17,7 @@ import torch
 import torch.nn.functional as F
 
 from medseg.inference.decision import Decision
-from medseg.inference.native import native_labels, warm
+from medseg.inference.native import native_labels
 from medseg.inference.wayback import AxisMap, axis_map
 
 
@@ -58,7 +58,6 @@ def main() -> None:
     grid, shape = tuple(arguments.grid), tuple(arguments.shape)
     torch.set_num_threads(1)
     scores = smooth_scores(arguments.classes, grid, grain=arguments.grain)
-    warm()
     start = process_time()
     ours = native_labels(scores, maps(shape, grid), Decision("none"))
     mine = process_time() - start

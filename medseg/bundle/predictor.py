@@ -21,7 +21,6 @@ from medseg.inference.head import Head, Prepared, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
-from medseg.inference.native import warm
 from medseg.inference.pipeline import write_blocks, write_strips
 from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.scan import open_scan
@@ -157,10 +156,9 @@ class Predictor:
         return within(self.max_ram, (way for way in ways if way.on_disk))
 
     def warm(self, n_inputs: int, shape: tuple[int, ...]) -> None:
-        """Do now what is done once: convert the network, measure it, load compiled loops."""
+        """Do now what is done once: convert the network and measure it."""
         with torch.inference_mode():
             self._measure(n_inputs, shape)
-        warm()
 
     def _measure(self, n_inputs: int, shape: tuple[int, ...], scan: Prepared | None = None) -> None:
         if self._measured is None:

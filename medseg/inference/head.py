@@ -18,6 +18,7 @@ import torch
 from monai.data import MetaTensor
 
 from medseg.inference.inferer import way_of
+from medseg.inference.resampling import resampled
 from medseg.inference.scan import Scan
 from medseg.inference.slabs import Source, VolumeSource
 from medseg.inference.wayback import WayBack, boxes_of, way_back
@@ -184,8 +185,6 @@ class ResampledSource:
 
     def _fill(self, out: npt.NDArray[np.float32], channel: int, row: int) -> None:
         """Put one plane of the new grid into ``out``, shape (y, x)."""
-        from medseg.inference.resampling import resampled
-
         x, y, z = self.forward.axes
         lower, upper = (int(points[row]) for points in z.neighbours())
         share = float(z.share[row])

@@ -1,7 +1,8 @@
 """Compiled loops over the voxels of a scan: who wins between grid points, and who must be asked in full.
 
 Arrays come in the order of the scan's file: x, y, z for scores, and the slowest axis first (z, y, x) for
-codes and labels, so that planes are contiguous.
+codes and labels, so that planes are contiguous. What is called from outside states its types: it is compiled
+when this module is first imported, and remembered, before a stranger's bundle is kept from writing.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import boolean, float32, float64, int16, int64, njit, types, uint16, void
 
 ACTIVATIONS = ("none", "softmax", "sigmoid")
 """By their place here, because compiled code compares numbers."""
@@ -19,85 +20,9 @@ MIXED = -1
 WHOLE = 1 - 1e-9
 """What the weights of a voxel between points of the grid sum to, but for rounding."""
 
-
-@njit(cache=True, nogil=True)
-def decide(scores: Any, codes: Any, axes: Any, rule: Any, table: Any, out: Any) -> None:
-    """Fill ``out``, shape (z, y, x), with the label of every voxel.
-
-    Args:
-        scores: before the activation, shape (channel, x, y, z) of the grid.
-        codes: what is decided at the points of the grid, shape (z, y, x), contiguous.
-        axes: of x, y and z, for each index of the scan the grid points below and above, shape (2, n), and the
-            weights of the two; where they sum to less than one, the rest is a void that scores zero.
-        rule: activation, threshold (NaN for the highest score), and whether to skip where the corners agree.
-        table: label per code.
-    """
-    _, n_y, n_x = codes.shape
-    flat = np.empty((n_y, n_x), codes.dtype)
-    # Activated scores of the grid points that were needed, of the planes with even and with odd number.
-    index, held, used = np.full((2, n_y * n_x), -1, np.int32), np.full(2, -1), np.zeros(2, np.int64)
-    values = np.empty((2, 256, len(scores)))
-    z = axes[2][0]
-    for k in range(z.shape[1]):
-        for plane in (z[0, k], z[1, k]):
-            if held[plane & 1] != plane:
-                held[plane & 1], used[plane & 1] = plane, 0
-                index[plane & 1] = -1
-        _agree(codes[z[0, k]].ravel(), codes[z[1, k]].ravel(), flat.ravel())
-        values = _plane((scores, flat), k, axes, rule, table, (index, used, values), out[k])
-
-
-@njit(cache=True, nogil=True)
-def _plane(grid: Any, k: int, axes: Any, rule: Any, table: Any, cache: Any, out: Any) -> Any:
-    """Labels of one plane; ``flat`` is what both planes of the grid around it agree on."""
-    (x, shares_x), (y, shares_y), (_, shares_z) = axes
-    (scores, flat), (index, used, values), (_, threshold, skip) = grid, cache, rule
-    row, cell = np.empty(flat.shape[1], flat.dtype), np.empty(flat.shape[1], flat.dtype)
-    sums = np.empty((3, len(scores)))
-    has_void = not np.isnan(threshold)
-    for j in range(y.shape[1]):
-        _agree(flat[y[0, j]], flat[y[1, j]], row)
-        _agree(row[:-1], row[1:], cell[:-1])
-        inside = (shares_y[0, j] + shares_y[1, j]) * (shares_z[0, k] + shares_z[1, k])
-        for i in range(x.shape[1]):
-            low = x[0, i]
-            code = row[low] if low == x[1, i] else cell[low]
-            if skip and code != MIXED:
-                beside_void = has_void and inside * (shares_x[0, i] + shares_x[1, i]) < WHOLE
-                if not beside_void or (code == 0 and threshold > 0):
-                    out[j, i] = table[code]
-                    continue
-            values = _interpolate(scores, (i, j, k), axes, rule, (index, used), values, sums)
-            out[j, i] = table[_code(sums[0], threshold)]
-    return values
-
-
-@njit(cache=True, nogil=True)
-def _interpolate(scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values: Any, sums: Any) -> Any:
-    """Put the activated scores of one voxel into the first row of ``sums``."""
-    index, used = cache
-    sums[0], sums[1], sums[2] = 0.0, np.inf, -np.inf
-    total = 0.0
-    for corner in range(8):
-        a, b, c = corner >> 2, corner >> 1 & 1, corner & 1
-        weight = axes[0][1][a, at[0]] * axes[1][1][b, at[1]] * axes[2][1][c, at[2]]
-        if weight == 0.0:
-            continue
-        p, q, r = axes[0][0][a, at[0]], axes[1][0][b, at[1]], axes[2][0][c, at[2]]
-        slot, place = r & 1, q * scores.shape[1] + p
-        if index[slot, place] < 0:
-            if used[slot] == values.shape[1]:
-                values = _grown(values)
-            _activate(scores[:, p, q, r], rule[0], values[slot, used[slot]])
-            index[slot, place] = used[slot]
-            used[slot] += 1
-        total += weight
-        _add(values[slot, index[slot, place]], weight, sums)
-    if total > WHOLE:
-        # Rounding must not lead out of the corners' range, or equal corners would not agree.
-        for c in range(len(scores)):
-            sums[0, c] = min(max(sums[0, c], sums[1, c]), sums[2, c])
-    return values
+_SCORES = float32[:, :, :, :]
+_AXIS = types.Tuple((int64[:, ::1], float64[:, ::1]))
+_RULE = types.Tuple((int64, float64, boolean))
 
 
 @njit(cache=True, nogil=True)
@@ -159,6 +84,90 @@ def _code(total: Any, threshold: float) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _interpolate(scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values: Any, sums: Any) -> Any:
+    """Put the activated scores of one voxel into the first row of ``sums``."""
+    index, used = cache
+    sums[0], sums[1], sums[2] = 0.0, np.inf, -np.inf
+    total = 0.0
+    for corner in range(8):
+        a, b, c = corner >> 2, corner >> 1 & 1, corner & 1
+        weight = axes[0][1][a, at[0]] * axes[1][1][b, at[1]] * axes[2][1][c, at[2]]
+        if weight == 0.0:
+            continue
+        p, q, r = axes[0][0][a, at[0]], axes[1][0][b, at[1]], axes[2][0][c, at[2]]
+        slot, place = r & 1, q * scores.shape[1] + p
+        if index[slot, place] < 0:
+            if used[slot] == values.shape[1]:
+                values = _grown(values)
+            _activate(scores[:, p, q, r], rule[0], values[slot, used[slot]])
+            index[slot, place] = used[slot]
+            used[slot] += 1
+        total += weight
+        _add(values[slot, index[slot, place]], weight, sums)
+    if total > WHOLE:
+        # Rounding must not lead out of the corners' range, or equal corners would not agree.
+        for c in range(len(scores)):
+            sums[0, c] = min(max(sums[0, c], sums[1, c]), sums[2, c])
+    return values
+
+
+@njit(cache=True, nogil=True)
+def _plane(grid: Any, k: int, axes: Any, rule: Any, table: Any, cache: Any, out: Any) -> Any:
+    """Labels of one plane; ``flat`` is what both planes of the grid around it agree on."""
+    (x, shares_x), (y, shares_y), (_, shares_z) = axes
+    (scores, flat), (index, used, values), (_, threshold, skip) = grid, cache, rule
+    row, cell = np.empty(flat.shape[1], flat.dtype), np.empty(flat.shape[1], flat.dtype)
+    sums = np.empty((3, len(scores)))
+    has_void = not np.isnan(threshold)
+    for j in range(y.shape[1]):
+        _agree(flat[y[0, j]], flat[y[1, j]], row)
+        _agree(row[:-1], row[1:], cell[:-1])
+        inside = (shares_y[0, j] + shares_y[1, j]) * (shares_z[0, k] + shares_z[1, k])
+        for i in range(x.shape[1]):
+            low = x[0, i]
+            code = row[low] if low == x[1, i] else cell[low]
+            if skip and code != MIXED:
+                beside_void = has_void and inside * (shares_x[0, i] + shares_x[1, i]) < WHOLE
+                if not beside_void or (code == 0 and threshold > 0):
+                    out[j, i] = table[code]
+                    continue
+            values = _interpolate(scores, (i, j, k), axes, rule, (index, used), values, sums)
+            out[j, i] = table[_code(sums[0], threshold)]
+    return values
+
+
+@njit(
+    void(_SCORES, int16[:, :, ::1], types.UniTuple(_AXIS, 3), _RULE, uint16[::1], uint16[:, :, ::1]),
+    cache=True,
+    nogil=True,
+)
+def decide(scores: Any, codes: Any, axes: Any, rule: Any, table: Any, out: Any) -> None:
+    """Fill ``out``, shape (z, y, x), with the label of every voxel.
+
+    Args:
+        scores: before the activation, shape (channel, x, y, z) of the grid.
+        codes: what is decided at the points of the grid, shape (z, y, x), contiguous.
+        axes: of x, y and z, for each index of the scan the grid points below and above, shape (2, n), and the
+            weights of the two; where they sum to less than one, the rest is a void that scores zero.
+        rule: activation, threshold (NaN for the highest score), and whether to skip where the corners agree.
+        table: label per code.
+    """
+    _, n_y, n_x = codes.shape
+    flat = np.empty((n_y, n_x), codes.dtype)
+    # Activated scores of the grid points that were needed, of the planes with even and with odd number.
+    index, held, used = np.full((2, n_y * n_x), -1, np.int32), np.full(2, -1), np.zeros(2, np.int64)
+    values = np.empty((2, 256, len(scores)))
+    z = axes[2][0]
+    for k in range(z.shape[1]):
+        for plane in (z[0, k], z[1, k]):
+            if held[plane & 1] != plane:
+                held[plane & 1], used[plane & 1] = plane, 0
+                index[plane & 1] = -1
+        _agree(codes[z[0, k]].ravel(), codes[z[1, k]].ravel(), flat.ravel())
+        values = _plane((scores, flat), k, axes, rule, table, (index, used, values), out[k])
+
+
+@njit(void(_SCORES, int16[:, :, ::1]), cache=True, nogil=True)
 def winners(scores: Any, codes: Any) -> None:
     """Fill ``codes`` with the first of the highest scores, shape (channel, …).
 
@@ -179,7 +188,7 @@ def winners(scores: Any, codes: Any) -> None:
                 codes[a, b, c] = code[c]
 
 
-@njit(cache=True, nogil=True)
+@njit(void(float32[:, ::1], int64), cache=True, nogil=True)
 def shift_lines(lines: Any, step: int) -> None:
     """Move each line ``step`` places to its beginning, or to its end where negative; zeros come in."""
     n = lines.shape[1]

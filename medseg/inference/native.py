@@ -9,6 +9,9 @@ import numpy.typing as npt
 import torch
 
 from medseg.inference.decision import Decision, native_codes
+
+# Here and not where they are used: compiling writes a cache, which a stranger's bundle may not.
+from medseg.inference.kernels import ACTIVATIONS, decide, winners
 from medseg.inference.wayback import AxisMap
 
 Labels = npt.NDArray[np.uint8 | np.uint16]
@@ -28,15 +31,16 @@ def native_labels(
         skip_agreeing: False interpolates at every voxel.
     """
     table = decision.table(len(scores))
-    table = table.astype(np.min_scalar_type(int(table.max())))
     order = sorted(range(len(axes)), key=lambda a: axes[a].native_axis)
     if scores.device.type == "mps":
         # Which has no float64.
         scores = scores.cpu()
     if scores.device.type != "cpu":
         codes = native_codes(scores, axes, decision, skip_agreeing=skip_agreeing)
-        return table[codes.permute(order).cpu().numpy()]
-    return _compiled(scores, axes, order, decision, table, skip_agreeing)
+        labels = table[codes.permute(order).cpu().numpy()]
+    else:
+        labels = _compiled(scores, axes, order, decision, table, skip_agreeing)
+    return labels.astype(np.min_scalar_type(int(table.max())), copy=False)
 
 
 def _compiled(
@@ -47,16 +51,13 @@ def _compiled(
     table: Labels,
     skip: bool,
 ) -> Labels:
-    # numba takes a second to import.
-    from medseg.inference.kernels import ACTIVATIONS, decide
-
     missing = 3 - len(order)
     grid = scores.permute(0, *(a + 1 for a in order))
     for _ in range(missing):
         grid = grid.unsqueeze(-1)
     codes = _codes(grid, decision)
     tables = (*(_table(axes[a]) for a in order), *[_FLAT] * missing)
-    out = np.empty([tables[a][0].shape[1] for a in (2, 1, 0)], table.dtype)
+    out = np.empty([tables[a][0].shape[1] for a in (2, 1, 0)], np.uint16)
     threshold = np.nan if decision.threshold is None else decision.threshold
     rule = (ACTIVATIONS.index(decision.activation), threshold, skip)
     decide(grid.numpy(), codes, tables, rule, table, out)
@@ -65,8 +66,6 @@ def _compiled(
 
 def _codes(grid: torch.Tensor, decision: Decision) -> npt.NDArray[np.int16]:
     """The code at each point of the grid, shape (z, y, x) and contiguous; one type, compiled for once."""
-    from medseg.inference.kernels import winners
-
     if decision.threshold is not None:
         return np.ascontiguousarray(decision.codes(grid).permute(2, 1, 0).numpy(), np.int16)
     # In the order of memory, whatever that is.
@@ -85,16 +84,3 @@ def _table(axis: AxisMap) -> AxisTable:
     last = axis.n_points - 1
     lower, upper = (1 - share) * (below >= 0), share * (below < last)
     return np.stack([below.clip(min=0), (below + 1).clip(max=last)]), np.stack([lower, upper])
-
-
-def warm() -> None:
-    """Load the compiled loops, or compile them where that was never done, so that no case waits for it."""
-    from medseg.inference.kernels import shift_lines
-    from medseg.inference.resampling import resampled
-
-    flat = [AxisMap(a, np.zeros(1, np.int64), np.zeros(1), 1, 0, 1) for a in range(3)]
-    # Part of a larger array, as the rows of a buffer are.
-    native_labels(torch.zeros((2, 2, 2, 2))[:, :1, :1, :1], flat, Decision())
-    shift_lines(np.zeros((1, 2), np.float32), 1)
-    plane, point, share = np.zeros((1, 1), np.float32), np.zeros(1, np.int64), np.zeros(1)
-    resampled(plane, plane, 0.0, (point, point, share), (point, point, share), plane.copy())

@@ -5,17 +5,30 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from numba import njit
+from numba import float32, float64, int64, njit, types, void
+
+_PLANE = float32[:, ::1]
+_AXIS = types.Tuple((int64[::1], int64[::1], float64[::1]))
 
 
 @njit(cache=True, nogil=True)
+def _between(below: Any, above: Any, share: float, out: Any) -> None:
+    if share == 0.0:
+        for i in range(len(out)):
+            out[i] = below[i]
+    else:
+        for i in range(len(out)):
+            out[i] = below[i] * (1 - share) + above[i] * share
+
+
+@njit(void(_PLANE, _PLANE, float64, _AXIS, _AXIS, _PLANE), cache=True, nogil=True)
 def resampled(below: Any, above: Any, share: float, y: Any, x: Any, out: Any) -> None:
     """Fill ``out``, float32, with the plane that lies ``share`` of the way from ``below`` to ``above``.
 
     Computed in float64, as MONAI does.
 
     Args:
-        below, above: planes of the scan, shape (y, x), any number type.
+        below, above: planes of the scan, shape (y, x).
         y, x: for each index of ``out`` the points before and after it, and the share of the one after.
     """
     n_rows, n_columns = below.shape
@@ -39,13 +52,3 @@ def resampled(below: Any, above: Any, share: float, y: Any, x: Any, out: Any) ->
                 out[j, i] = line[x[0][i]]
             else:
                 out[j, i] = line[x[0][i]] * (1 - part) + line[x[1][i]] * part
-
-
-@njit(cache=True, nogil=True)
-def _between(below: Any, above: Any, share: float, out: Any) -> None:
-    if share == 0.0:
-        for i in range(len(out)):
-            out[i] = below[i]
-    else:
-        for i in range(len(out)):
-            out[i] = below[i] * (1 - share) + above[i] * share

@@ -10,6 +10,7 @@ from typing import Protocol
 import torch
 import torch.nn.functional as F
 
+from medseg.inference.kernels import shift_lines
 from medseg.inference.windows import Windows
 
 Network = Callable[[torch.Tensor], torch.Tensor]
@@ -183,8 +184,6 @@ class _Buffer:
         self.has_row_before = True
 
     def _shift_lines(self, tensor: torch.Tensor, step: int) -> None:
-        from medseg.inference.kernels import shift_lines
-
         shift_lines(tensor.view(-1, self.roi + 1).numpy(), -step if self.tiling.is_descending else step)
 
 

@@ -18,6 +18,7 @@ def sigmoid(score: float) -> float:
     return float(1 / (1 + np.exp(-np.float64(score))))
 
 
+@settings(deadline=None, derandomize=True)
 @given(threshold=st.floats(1e-6, 1.0))
 def test_scores_reach_a_threshold_from_the_lowest_on_and_none_below_does(threshold: float) -> None:
     lowest = lowest_score(threshold)

@@ -28,6 +28,10 @@ from medseg.errors import MedsegError
 # Newer Typers carry a click of their own: the class is found where this one has it.
 _UsageError: Any = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 
+# The panels of `medseg --help`, in the order in which one needs them.
+_LEARN, _USE = "From a folder of scans to a bundle", "From a scan to a label map, and how good it is"
+_TRUST, _LOOK = "A bundle before it is trusted or shipped", "To begin with"
+
 app = typer.Typer(
     name="medseg",
     help="From a folder of scans to a trained, verified bundle; from a scan to a label map with a report.",
@@ -36,7 +40,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode="rich",
 )
-app.add_typer(data.app, name="data")
 
 
 @app.callback(invoke_without_command=True)
@@ -46,20 +49,21 @@ def _version(version: bool = typer.Option(False, "--version", help="Show the ver
         raise typer.Exit
 
 
-app.command()(compare)
-app.command("cross-validate", context_settings=SETTINGS)(cross_validate)
-app.command()(demo)
-app.command()(doctor)
-app.command()(evaluate)
-app.command()(export)
-app.command()(lint)
-app.command()(networks)
-app.command()(predict)
-app.command()(report)
-app.command(context_settings=SETTINGS)(show_config)
-app.command(context_settings=SETTINGS)(train)
-app.command()(verify)
-app.command("verify-export")(verify_export)
+app.command(rich_help_panel=_LOOK)(demo)
+app.command(rich_help_panel=_LOOK)(networks)
+app.command(rich_help_panel=_LOOK)(doctor)
+app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
+app.command(rich_help_panel=_LEARN, context_settings=SETTINGS)(train)
+app.command("cross-validate", rich_help_panel=_LEARN, context_settings=SETTINGS)(cross_validate)
+app.command(rich_help_panel=_USE)(predict)
+app.command(rich_help_panel=_USE)(evaluate)
+app.command(rich_help_panel=_USE)(report)
+app.command(rich_help_panel=_USE)(compare)
+app.command(rich_help_panel=_TRUST)(verify)
+app.command(rich_help_panel=_TRUST)(lint)
+app.command("show-config", rich_help_panel=_TRUST, context_settings=SETTINGS)(show_config)
+app.command(rich_help_panel=_TRUST)(export)
+app.command("verify-export", rich_help_panel=_TRUST)(verify_export)
 
 
 def main(arguments: list[str] | None = None) -> None:

@@ -14,6 +14,8 @@ from monai.data import MetaTensor
 from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
 
+from medseg.metrics.measures import Measure
+from medseg.metrics.overlap import dice
 from medseg.training.budget import Budget, progress_of
 from medseg.training.processes import agreed, summed
 
@@ -53,10 +55,10 @@ class MeanDice(Metric):
             for place, numbers in enumerate(self.numbers.values()):
                 predicted = _mask(item["pred"], numbers, place)
                 reference = _mask(item["label"], numbers, place)
-                total = float(predicted.sum() + reference.sum())
-                if total:
-                    dice = 2 * float((predicted & reference).sum()) / total
-                    self._totals[place] += torch.tensor([dice, 1.0], dtype=torch.float64)
+                n_both = int((predicted & reference).sum())
+                counts = Measure(int(reference.sum()), int(predicted.sum()), n_both, reference.numel())
+                if counts.status != "both_empty":
+                    self._totals[place] += torch.tensor([dice(counts), 1.0], dtype=torch.float64)
 
     def compute(self) -> float:
         """The mean over structures, in [0, 1]."""

@@ -2,9 +2,9 @@
 
     python benchmarks/cohort.py BUNDLE [--size 160 160 96] [--cases 2 6] [--ray]
 
-Each line is `medseg predict` in a process of its own on copies of one phantom; the time of a case is the slope
-between a small and a larger cohort, the start-up what is left. One thread per worker, so that workers are
-compared and not threads.
+Each line is `medseg predict` in a process of its own on copies of one phantom; the time of a case is the
+slope between a small and a larger cohort, the start-up what is left. One thread per worker, so that workers
+are compared and not threads.
 """
 
 from __future__ import annotations
@@ -63,9 +63,8 @@ def main() -> None:
         # The first run compiles what is kept for all others.
         wall_s(given.bundle, scans, 1)
         first = None
-        print(
-            f"| {'x'.join(map(str, given.size))} voxels | start-up s | s a case | ratio | core hours per 1000 |"
-        )
+        size = "x".join(map(str, given.size))
+        print(f"| {size} voxels | start-up s | s a case | ratio | core hours per 1000 |")
         print("|---|---|---|---|---|")
         for name, options in ways.items():
             short, long = (wall_s(given.bundle, scans, n, *options) for n in (few, many))

@@ -11,7 +11,13 @@ from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.uid import generate_uid
+from pydicom.uid import (
+    UID,
+    CTImageStorage,
+    MRImageStorage,
+    PositronEmissionTomographyImageStorage,
+    generate_uid,
+)
 from pydicom.valuerep import DA, TM
 
 from medseg.arrays import Affine
@@ -42,12 +48,24 @@ def source_sets(files: Sequence[Path], affine: Affine) -> list[pydicom.Dataset]:
             del data.SpecificCharacterSet
         data.SeriesInstanceUID = data.get("SeriesInstanceUID") or series
         data.StudyInstanceUID = data.get("StudyInstanceUID") or f"{series[:60]}.1"
-        data.SOPInstanceUID = data.get("SOPInstanceUID") or generate_uid(entropy_srcs=[series, file.name])
+        data.SOPClassUID = class_of(data)
+        data.SOPInstanceUID = (
+            data.get("SOPInstanceUID")
+            or data.file_meta.get("MediaStorageSOPInstanceUID")
+            or generate_uid(entropy_srcs=[series, file.name])
+        )
         data.FrameOfReferenceUID = data.get("FrameOfReferenceUID") or generate_uid(
             entropy_srcs=[str(data.SeriesInstanceUID), "frame"]
         )
         data.SliceThickness = data.get("SliceThickness") or f"{step:.10g}"
     return sets
+
+
+def class_of(data: pydicom.Dataset) -> UID:
+    """What a file is: its SOPClassUID or, where that was emptied, that of the file's meta or modality."""
+    meta = getattr(data, "file_meta", None)
+    stated = data.get("SOPClassUID") or (meta.get("MediaStorageSOPClassUID") if meta else None)
+    return UID(str(stated or CLASSES.get(str(data.get("Modality", "")), "")))
 
 
 def _valid(value: Any, kind: Any) -> Any:
@@ -63,6 +81,8 @@ def _sex(value: str) -> str:
     return value if value in ("M", "F", "O") else ""
 
 
+# The one class of single-frame images that each modality has.
+CLASSES = {"CT": CTImageStorage, "MR": MRImageStorage, "PT": PositronEmissionTomographyImageStorage}
 # Type 2 attributes (PS3.3 C.7.1.1, C.7.2.1): they may be empty and must be there; anonymizers remove them.
 PATIENT_AND_STUDY: dict[str, Any] = {
     **dict.fromkeys(("PatientName", "PatientID", "StudyID", "AccessionNumber", "ReferringPhysicianName")),
@@ -96,10 +116,10 @@ def why_no_reference(files: Sequence[Path], affine: Affine, n_slices: int) -> st
     """
     with saying_nothing():
         first = pydicom.dcmread(sorted(files)[0], stop_before_pixels=True, force=True)
-        if not first.get("SOPClassUID"):
+        if not class_of(first):
             return "its files do not say what they are (SOPClassUID)"
         if int(first.get("NumberOfFrames") or 1) > 1 and "PerFrameFunctionalGroupsSequence" not in first:
-            return f"{first.SOPClassUID.name} has frames that can't be referred to one by one"
+            return f"{class_of(first).name} has frames that can't be referred to one by one"
         if "DoseGridScaling" in first:
             return "it is a dose grid"
         try:

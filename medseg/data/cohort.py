@@ -7,8 +7,9 @@ not widen the bound. Limits are wide on purpose: a check that cries wolf is swit
 from __future__ import annotations
 
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
@@ -30,6 +31,7 @@ def cohort_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list
     """Everything that shows only between cases."""
     found = _patients(manifest)
     found += duplicate_findings(profiles)
+    found += _dimensions(profiles)
     found += _never(manifest, profiles) + _lost(manifest, profiles)
     found += _outliers(manifest, profiles)
     found += _sides(manifest, profiles)
@@ -56,6 +58,28 @@ def _patients(manifest: Manifest) -> list[Finding]:
             bad = Finding("patient-splits", BLOCKS, text, "one fold per patient", "run `medseg data split`")
             found.append(bad.at(c.case))
     return found
+
+
+def _dimensions(profiles: Sequence[CaseProfile]) -> list[Finding]:
+    """Pictures among volumes, or volumes among pictures."""
+    counts = Counter(len(p.shape) for p in profiles if p.shape)
+    if len(counts) < 2:
+        return []
+    usual = counts.most_common(1)[0][0]
+    names = {2: "a picture", 3: "a volume"}
+    return [
+        Finding(
+            "dimensions",
+            BLOCKS,
+            f"{names.get(len(p.shape), 'an image')} of {' x '.join(map(str, p.shape))}",
+            f"{names.get(usual, 'an image')}, as {counts[usual]} others",
+            "part them into two data sets",
+            p.case,
+            p.channels[0].file if p.channels else "",
+        )
+        for p in profiles
+        if p.shape and len(p.shape) != usual
+    ]
 
 
 def _never(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
@@ -93,8 +117,11 @@ def _names(manifest: Manifest) -> dict[int, str]:
 
 def _outliers(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
     found = []
+    usual = Counter(len(p.shape) for p in profiles if p.shape).most_common(1)
+    alike = [p for p in profiles if p.shape and len(p.shape) == usual[0][0]]
+    alike = [replace(p, structures=[s for s in p.structures if len(s.centre) == usual[0][0]]) for p in alike]
     for number, name in _names(manifest).items():
-        pairs = [(p, s) for p in profiles for s in p.structures if s.number == number and s.voxels]
+        pairs = [(p, s) for p in alike for s in p.structures if s.number == number and s.voxels]
         if len(pairs) < _FEWEST:
             continue
         found += _volumes(name, pairs) + _positions(name, pairs) + _intensities(name, pairs)

@@ -418,6 +418,15 @@ def test_colour_among_grey_and_grey_among_colour_are_found(tmp_path):
     assert accused(findings(tmp_path, known)) == {("colour", "phantom_002")}
 
 
+def test_a_picture_among_volumes_is_told(data):
+    known = read_manifest(data / "manifest.json")
+    Picture.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(data / "p.png")
+    Picture.fromarray(np.eye(16, dtype=np.uint8)).save(data / "p_mask.png")
+    items = [replace(c, image=("p.png",), label="p_mask.png") if c.case == VICTIM else c for c in known.items]
+    known = replace(known, items=tuple(replace(c, sha256={}) for c in items))
+    assert ("dimensions", VICTIM) in accused(findings(data, known))
+
+
 def test_a_mask_of_0_and_255_without_relabel_is_told_how_to_mend(tmp_path):
     write_phantoms(tmp_path, 3, size=32, dimensions=2)
     known = replace(read_manifest(tmp_path / "manifest.json"), relabel={})

@@ -142,7 +142,9 @@ def _intensities(
 ) -> None:
     few = tuple(index[:, :: max(1, index.shape[1] // 100_000)])
     for volume, channel in zip(volumes, out.channels, strict=True):
-        values = volume[few].astype(np.float64)
+        # A channel of another shape is a finding of its own; nothing can be read from it at these places.
+        fits = list(volume.shape) == out.shape
+        values = volume[few].astype(np.float64) if fits else np.empty(0)
         values = values[np.isfinite(values)]
         if not values.size or not channel.quantiles:
             structure.intensity.append(0.0)

@@ -418,6 +418,11 @@ def test_colour_among_grey_and_grey_among_colour_are_found(tmp_path):
     assert accused(findings(tmp_path, known)) == {("colour", "phantom_002")}
 
 
+def test_a_channel_of_another_shape_is_told_and_ends_no_check(data):
+    change(file(data, "t2"), lambda a: a[:5])
+    assert ("grid", VICTIM) in accused(findings(data))
+
+
 def test_a_picture_among_volumes_is_told(data):
     known = read_manifest(data / "manifest.json")
     Picture.fromarray(np.arange(256, dtype=np.uint8).reshape(16, 16)).save(data / "p.png")

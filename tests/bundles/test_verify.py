@@ -11,7 +11,6 @@ ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/models/model.pt"))
 # Scored after their weights; a name leaves this list with the numbers in its metadata and on its page.
 UNTOLD = {
-    "hippocampus_mr_unet3d",
     "brats_mr_deeplab3d",
     "brats_mr_unet3d",
     "isic_dermoscopy_deeplab2d",

@@ -55,14 +55,12 @@ def code_labels(label_map: npt.NDArray[Any], structures: Sequence[Structure]) ->
 
 
 def code_channels(channels: npt.NDArray[Any]) -> Coded:
-    """The codes of at most 16 masks that may overlap, shape (channel, x, y, z): bit i of a code is mask i."""
-    n = len(channels)
-    kind = np.uint8 if n <= 8 else np.uint16
-    codes = np.zeros(channels.shape[1:], kind, order="F" if channels[0].flags.f_contiguous else "C")
+    """The codes of at most 8 masks that may overlap, shape (channel, x, y, z): bit i of a code is mask i."""
+    codes = np.zeros(channels.shape[1:], np.uint8, order="F" if channels[0].flags.f_contiguous else "C")
     for i, channel in enumerate(channels):
-        codes |= (channel != 0).astype(kind) << kind(i)
-    bits = np.arange(256 if n <= 8 else 65536, dtype=np.uint64) & np.uint64((1 << n) - 1)
-    return Coded(codes, np.full(len(bits), _NO_LABEL, np.int64), bits)
+        codes |= (channel != 0).astype(np.uint8) << np.uint8(i)
+    bits = np.arange(256, dtype=np.uint64) & np.uint64((1 << len(channels)) - 1)
+    return Coded(codes, np.full(256, _NO_LABEL, np.int64), bits)
 
 
 def same_width(one: Coded, other: Coded) -> tuple[Coded, Coded]:

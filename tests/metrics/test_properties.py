@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from medseg.metrics import score
+from medseg.metrics import score, score_channels
 from tests.metrics.masks import blobs
 
 SHAPES = st.tuples(*[st.integers(1, 7)] * 3)
@@ -160,3 +160,13 @@ def test_a_turned_view_of_wide_labels_scores_as_the_array_itself() -> None:
     turned = [np.ascontiguousarray(m.transpose(1, 2, 0)).transpose(2, 0, 1) for m in wide]
     one, other = (score(*m, {"it": 2**40}, (1.0, 0.7, 2.0))["it"].metrics for m in (wide, turned))
     assert one == other
+
+
+@pytest.mark.parametrize("engine", ["numba", "scipy"])
+def test_each_of_many_overlapping_channels_scores_as_it_would_alone(engine: str) -> None:
+    pair = [np.stack([blobs((9, 8, 7), side + 2 * i) for i in range(12)]) for side in (0, 1)]
+    names = [str(i) for i in range(12)]
+    found = score_channels(*pair, names, (1.0, 0.7, 2.0), engine=engine)
+    for i, name in enumerate(names):
+        alone = score(pair[0][i], pair[1][i], {"it": 1}, (1.0, 0.7, 2.0))["it"].metrics
+        assert found[name].metrics == pytest.approx(alone, abs=1e-9, nan_ok=True)

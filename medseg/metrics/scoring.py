@@ -23,7 +23,7 @@ Tolerances = Mapping[str, Sequence[float]] | Sequence[float]
 Engine = Literal["numba", "scipy"]
 Structures = Sequence[Structure] | Mapping[str, "int | Iterable[int]"]
 _CHANNELS_PER_BLOCK = 8
-"""Each set of overlapping masks is a class of the joint counts: 256 classes, where 16 masks would make 65536."""
+"""Each set of overlapping masks is a class of the joint counts: 256 classes; 16 masks would make 65536."""
 
 
 @dataclass(frozen=True)

@@ -56,15 +56,23 @@ def understood(inferer: Any, postprocessing: Any, preprocessing: Any = None) -> 
         GeometryError: they do something else than window, activation, Invertd and AsDiscreted in that order,
             or the preprocessing stretches the scan.
     """
-    stretching = [type(step).__name__ for step in getattr(preprocessing, "transforms", ())]
-    if "ResizePictured" in stretching:
-        raise _unknown("ResizePictured")
+    _check_preprocessing(list(getattr(preprocessing, "transforms", ()) or ()))
     steps = list(getattr(postprocessing, "transforms", ()) or ())
     if isinstance(inferer, LabelMapInferer):
         return Understood(inferer.plan, tuple(steps))
     windows, slice_axis = _windows(inferer)
     decision, rest = _decision(steps)
     return Understood(Plan(windows, decision, slice_axis=slice_axis), rest)
+
+
+def _check_preprocessing(steps: Sequence[Any]) -> None:
+    names = [type(step).__name__ for step in steps]
+    if "ResizePictured" in names:
+        raise _unknown("ResizePictured")
+    for step, name in zip(steps, names, strict=True):
+        # What is exactly 0 counts for nothing there, and the last digits of two resamplings differ.
+        if name == "NormalizeIntensityd" and step.normalizer.nonzero and "Spacingd" in names:
+            raise _unknown("NormalizeIntensityd(nonzero=True) of a resampled scan")
 
 
 def _unknown(found: str) -> GeometryError:

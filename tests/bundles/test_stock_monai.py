@@ -10,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from medseg.bundle.predicting import load_predictor
 from medseg.data import read_manifest
 from medseg.data.label_maps import read_label_map
 from medseg.data.phantoms import write_phantoms
@@ -134,6 +135,12 @@ def test_a_bundle_trains_predicts_and_evaluates_with_stock_monai(name, tmp_path)
     allowed = {0, 255} if name.startswith("isic") else {0, 1, 2, 4}
     for path in written:
         assert set(np.unique(read_label_map(path).array)) <= allowed
+    case = read_manifest(data / "manifest.json").items[0]
+    predictor = load_predictor(bundle, trust=True, **common, ckpt_path=weights["ckpt_path"])
+    labels = predictor.to_labels(tuple(data / path for path in case.image))
+    file = next(path for path in written if path.name.split(".")[0] == case.case)
+    stored = read_label_map(file).array
+    np.testing.assert_array_equal(labels, stored if labels.ndim == 3 else stored.T)
     rows = (tmp_path / "scores" / "cases.csv").read_text().splitlines()[1:]
     structures = {row.split(",")[1] for row in rows} - {"all"}
     assert structures == ({"lesion"} if name.startswith("isic") else set(REGIONS))

@@ -39,11 +39,20 @@ FAULTS: dict[str, tuple[Edit | None, Edit | None]] = {
     "label map upside down": (None, lambda a: a[:, :, ::-1]),
     "label map moved by 4 voxels sideways": (None, lambda a: np.roll(a, 4, 0)),
     "label map moved by 8 voxels forward": (None, lambda a: np.roll(a, 8, 1)),
-    "structures 1 and 2 exchanged": (None, lambda a: np.array([0, 2, 1], a.dtype)[a]),
+    "structures 1 and 2 exchanged": (
+        None,
+        lambda a: np.where(a == 1, 2, np.where(a == 2, 1, a)).astype(a.dtype),
+    ),
     "structure 2 taken away": (None, lambda a: np.where(a == 2, 0, a).astype(a.dtype)),
     "structure 2 thinned to 3%": (
         None,
         lambda a: np.where((a == 2) & (RNG.random(a.shape) > 0.03), 0, a).astype(a.dtype),
+    ),
+    "structure 1 cut to half": (
+        None,
+        lambda a: np.where(
+            (a == 1) & (np.arange(a.shape[2]) < np.median(np.nonzero(a == 1)[2])), 0, a
+        ).astype(a.dtype),
     ),
     "intensities inverted": (lambda a: a.max() - a, None),
     "noise": (lambda a: RNG.normal(100, 30, a.shape).astype(np.float32), None),

@@ -47,6 +47,15 @@ def maps(shape: tuple[int, ...], grid: tuple[int, ...]) -> list[AxisMap]:
     ]
 
 
+def mixed_share(scores: torch.Tensor, shape: tuple[int, ...], grid: tuple[int, ...]) -> float:
+    """Share of voxels whose corners disagree: near those, and only there, scores are interpolated."""
+    cells = torch.max(scores, 0)[1].numpy()
+    for a, axis in enumerate(maps(shape, grid)):
+        lower, upper = (cells.take(points, a) for points in axis.neighbours())
+        cells = np.where(lower == upper, lower, -1)
+    return float(np.mean(cells == -1))
+
+
 def main() -> None:
     """Print the two lines."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -61,11 +70,15 @@ def main() -> None:
     start = process_time()
     ours = native_labels(scores, maps(shape, grid), Decision("none"))
     mine = process_time() - start
+    asked = mixed_share(scores, shape, grid)
     start = process_time()
     theirs = by_skimage(scores.numpy(), shape)
     other = process_time() - start
-    print(f"{arguments.classes} classes, {grid} to {shape}: skimage {other:.1f} s, ours {mine:.2f} s, "
-          f"{other / mine:.1f} times faster, {np.mean(ours != theirs):.1e} of labels differ")  # fmt: skip
+    print(
+        f"{arguments.classes} classes, {grid} to {shape}: skimage {other:.1f} s, ours {mine:.2f} s, "
+        f"{other / mine:.1f} times faster; {asked:.1%} of voxels needed scores; "
+        f"{np.mean(ours != theirs):.1e} of labels differ"
+    )
 
 
 if __name__ == "__main__":

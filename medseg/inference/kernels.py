@@ -61,14 +61,6 @@ def _activate(scores: Any, activation: int, out: Any) -> None:
 
 
 @njit(cache=True, nogil=True)
-def _add(values: Any, weight: float, sums: Any) -> None:
-    for c in range(len(values)):
-        sums[0, c] += weight * values[c]
-        sums[1, c] = min(sums[1, c], values[c])
-        sums[2, c] = max(sums[2, c], values[c])
-
-
-@njit(cache=True, nogil=True)
 def _code(total: Any, threshold: float) -> int:
     """The first of the highest, or one bit for each channel that reaches the threshold."""
     code = 0
@@ -88,7 +80,7 @@ def _interpolate(scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values:
     """Put the activated scores of one voxel into the first row of ``sums``."""
     index, used = cache
     sums[0], sums[1], sums[2] = 0.0, np.inf, -np.inf
-    total = 0.0
+    total, is_threshold = 0.0, not np.isnan(rule[1])
     for corner in range(8):
         a, b, c = corner >> 2, corner >> 1 & 1, corner & 1
         weight = axes[0][1][a, at[0]] * axes[1][1][b, at[1]] * axes[2][1][c, at[2]]
@@ -102,12 +94,19 @@ def _interpolate(scores: Any, at: Any, axes: Any, rule: Any, cache: Any, values:
             _activate(scores[:, p, q, r], rule[0], values[slot, used[slot]])
             index[slot, place] = used[slot]
             used[slot] += 1
+        at_value = index[slot, place]
         total += weight
-        _add(values[slot, index[slot, place]], weight, sums)
-    if total > WHOLE:
+        # Written out: a view of each row would cost more than the sum.
+        for n in range(len(scores)):
+            sums[0, n] += weight * values[slot, at_value, n]
+        if is_threshold:
+            for n in range(len(scores)):
+                sums[1, n] = min(sums[1, n], values[slot, at_value, n])
+                sums[2, n] = max(sums[2, n], values[slot, at_value, n])
+    if is_threshold and total > WHOLE:
         # Rounding must not lead out of the corners' range, or equal corners would not agree.
-        for c in range(len(scores)):
-            sums[0, c] = min(max(sums[0, c], sums[1, c]), sums[2, c])
+        for n in range(len(scores)):
+            sums[0, n] = min(max(sums[0, n], sums[1, n]), sums[2, n])
     return values
 
 

@@ -1,6 +1,7 @@
 """Tests marked `data` read real scans from the folder in MEDSEG_TEST_DATA; without it they cannot run."""
 
 import os
+import uuid
 
 import pytest
 
@@ -14,5 +15,5 @@ def pytest_collection_modifyitems(items):
 
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory, monkeypatch):
-    """What medseg remembers of bundles goes to a folder of the test, not to the home of who runs it."""
-    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path_factory.getbasetemp() / "medseg-home"))
+    """What medseg remembers of bundles goes to a folder of this one test, not to the home of who runs it."""
+    monkeypatch.setenv("MEDSEG_HOME", str(tmp_path_factory.getbasetemp() / f"medseg-home-{uuid.uuid4()}"))

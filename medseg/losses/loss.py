@@ -83,10 +83,10 @@ class Loss(nn.Module):
             weights = [0.5**i for i in range(n)]
         else:
             weights = [float(w) for w in self.deep_supervision] if n > 1 else [1.0]
-            if len(weights) != n or min(weights) < 0 or sum(weights) <= 0:
+            if len(weights) != n:
                 raise MedsegError(
                     f"deep_supervision={weights} for {n} scales",
-                    f"{n} weights of zero or more, not all zero",
+                    f"{n} weights",
                     "give one weight for each scale that the network returns",
                 )
         return [w / sum(weights) for w in weights]

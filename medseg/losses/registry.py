@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
 from functools import partial
 from typing import Any, Literal
 
@@ -85,9 +86,7 @@ def build(
     >>> round(float(loss(torch.zeros(1, 2, 4, 4), torch.zeros(1, 1, 4, 4))), 4)  # (1/3 + 1) / 2 + log 2
     1.3598
     """
-    name = _OTHER_SPELLINGS.get(name, name)
-    if name not in NAMES:
-        raise MedsegError(f"loss {name!r}", f"one of {', '.join(NAMES)}", "choose one of these names")
+    name = _known(name)
     parts = _SUMS.get(name, (name,))
     _refuse_nonsense(
         parts,
@@ -104,6 +103,8 @@ def build(
         if factor > 0
     ]
     _refuse_unknown_options(name, parts, options)
+    if not isinstance(deep_supervision, bool):
+        _refuse_bad_weights("deep_supervision", [float(w) for w in deep_supervision], "scale")
     return Loss(
         terms,
         regions=regions,
@@ -112,6 +113,19 @@ def build(
         include_background=include_background,
         deep_supervision=deep_supervision,
     )
+
+
+def _known(name: str) -> str:
+    """The name as `NAMES` has it."""
+    spelt = _OTHER_SPELLINGS.get(str(name), str(name))
+    if spelt not in NAMES:
+        close = get_close_matches(spelt.lower(), NAMES, n=1, cutoff=0.5)
+        raise MedsegError(
+            f"loss {name!r}",
+            f"one of {', '.join(NAMES)}",
+            f"did you mean {close[0]!r}?" if close else "choose one of these names",
+        )
+    return spelt
 
 
 def _with_options(part: str, options: Mapping[str, Any]) -> Callable[[Scored], torch.Tensor]:
@@ -143,10 +157,37 @@ def _refuse_unknown_options(name: str, parts: Sequence[str], options: Mapping[st
                 f"one of {', '.join(known)}" if known else "no option",
                 f"leave it out: {' and '.join(parts)} would not use it",
             )
-        if option not in ("batch", "squared_pred", "alpha") and not (
-            isinstance(value, int | float) and 0 <= value < math.inf
-        ):
-            raise MedsegError(f"{option}={value!r}", "a finite number of zero or more", f"correct {option}")
+        _refuse_bad_option(option, value, parts)
+    if "alpha" in known and "beta" in known and options.get("alpha") == options.get("beta") == 0:
+        raise MedsegError(
+            "alpha=0 and beta=0",
+            "one of them above zero",
+            "raise alpha to weigh false voxels, beta to weigh missed ones: with neither there is no loss",
+        )
+
+
+def _refuse_bad_option(option: str, value: Any, parts: Sequence[str]) -> None:
+    if option in ("batch", "squared_pred"):
+        fits, expected = isinstance(value, bool), "true or false"
+    elif option == "label_smoothing":
+        fits, expected = _is_number(value) and value <= 1, "a number from 0 to 1"
+    elif option == "gamma" and "focal_tversky" in parts:
+        fits, expected = (
+            _is_number(value) and value > 0,
+            "a finite number above zero, whose inverse is a power",
+        )
+    elif option == "alpha" and "focal" in parts:
+        several = value if isinstance(value, Sequence) and not isinstance(value, str) else [value]
+        fits = value is None or (len(several) > 0 and all(_is_number(v) for v in several))
+        expected = "a finite number of zero or more, or one for each channel"
+    else:
+        fits, expected = _is_number(value), "a finite number of zero or more"
+    if not fits:
+        raise MedsegError(f"{option}={value!r}", expected, f"correct {option}")
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
 def _refuse_nonsense(
@@ -178,13 +219,13 @@ def _refuse_nonsense(
     if isinstance(weight, str) and weight != "batch":
         raise MedsegError(f"weight={weight!r}", "numbers, or 'batch'", "correct weight")
     if weight is not None and not isinstance(weight, str):
-        _refuse_bad_weights([float(w) for w in weight])
+        _refuse_bad_weights("weight", [float(w) for w in weight], "class")
 
 
-def _refuse_bad_weights(weight: Sequence[float]) -> None:
+def _refuse_bad_weights(name: str, weight: Sequence[float], each: str) -> None:
     if not weight or not all(0 <= w < math.inf for w in weight) or not any(weight):
         raise MedsegError(
-            f"weight={list(weight)}",
+            f"{name}={list(weight)}",
             "finite numbers of zero or more, not all of them zero",
-            "give one such number per class",
+            f"give one such number per {each}",
         )

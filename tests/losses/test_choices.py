@@ -54,6 +54,11 @@ def test_dynunets_stacked_output_is_scored_in_training_and_the_plain_one_in_eval
     assert torch.isfinite(loss(network.eval()(x), target))
 
 
+def test_weights_for_another_number_of_scales_are_refused():
+    with pytest.raises(MedsegError, match="for 2 scales"):
+        build("dice", deep_supervision=[1, 0.5, 0.25])([LOGITS, LOGITS], LABELS)
+
+
 def test_several_scales_are_refused_where_deep_supervision_is_off():
     with pytest.raises(MedsegError, match="2 scales of output"):
         build("dice", deep_supervision=False)([LOGITS, LOGITS], LABELS)
@@ -108,6 +113,13 @@ NONSENSE = {
     "no weight above zero": ({"name": "dice", "weight": [0, 0]}, "not all of them zero"),
     "a word for weights": ({"name": "dice", "weight": "inverse"}, "inverse"),
     "a factor too many": ({"name": "dice_ce", "mix": [1, 1, 1]}, "2 factors"),
+    "another library's name": ({"name": "DiceCE"}, "did you mean 'dice_ce'"),
+    "a root of order nought": ({"name": "focal_tversky", "gamma": 0}, "above zero"),
+    "no error that weighs": ({"name": "tversky", "alpha": 0, "beta": 0}, "there is no loss"),
+    "smoothing beyond even": ({"name": "dice_ce", "label_smoothing": 1.5}, "from 0 to 1"),
+    "a word for a switch": ({"name": "dice", "batch": "yes"}, "true or false"),
+    "a negative alpha": ({"name": "focal", "alpha": [0.5, -1]}, "one for each channel"),
+    "scales without weight": ({"name": "dice", "deep_supervision": [0, 0]}, "per scale"),
     "a negative exponent": ({"name": "focal", "gamma": -1}, "gamma=-1"),
 }
 

@@ -67,11 +67,11 @@ def beside_smp() -> Iterator[Row]:
         return
     import segmentation_models_pytorch as smp
 
-    # smp's PSPNet does not dilate: with the whole encoder its features end at stride 32.
+    # smp's PSPNet neither dilates nor takes the paper's last kernel; its default stops after three stages.
     pairs = {
         "unet": (smp.Unet, {}, {}),
         "fpn": (smp.FPN, {}, {}),
-        "pspnet": (smp.PSPNet, {"encoder_depth": 5, "upsampling": 32}, {"output_stride": 32}),
+        "pspnet": (smp.PSPNet, {"encoder_depth": 5, "upsampling": 32}, {"output_stride": 32, "kernel": 1}),
         "deeplabv3": (smp.DeepLabV3, {"encoder_output_stride": 16}, {}),
         "deeplabv3plus": (smp.DeepLabV3Plus, {"encoder_output_stride": 16}, {}),
     }

@@ -88,6 +88,12 @@ def _assembled(
     encoder_options = options.pop("encoder_options", None) or {}
     if stride not in plan.allowed:
         raise MedsegError(f"output_stride={stride!r} for {name}", f"one of {plan.allowed}", "choose one")
+    if sha256 and not weights:
+        raise MedsegError(
+            "sha256 without pretrained",
+            "the weights that it belongs to",
+            "give pretrained=FILE, or leave it out",
+        )
     refuse_unknown_options(name, plan.decoder, options)
     body = build_encoder(encoder, dims, in_channels, output_stride=stride, norm=norm, **encoder_options)
     if plan.decoder is decoders.FCN:

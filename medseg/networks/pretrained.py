@@ -69,6 +69,8 @@ def load(encoder: nn.Module, name: str, weights: str | bool, *, sha256: str | No
         DownloadError: weights that could not be fetched.
     """
     registered = weights in (True, "imagenet", name)
+    if registered and sha256:
+        _agree(name, sha256)
     state = _registered(name) if registered else _from_file(Path(str(weights)), sha256)
     fit(encoder, encoder_keys(state, encoder, name))
 
@@ -110,6 +112,24 @@ def _registered(name: str) -> Mapping[str, torch.Tensor]:
     return state
 
 
+def _agree(name: str, sha256: str) -> None:
+    """Raises DataError where the hash that is asked for is not that of the registered weights."""
+    source = SOURCES.get(name)
+    known = source.sha256 if source else _digits(Path(_monai_url(name)))
+    if not (known.startswith(sha256.lower()) or sha256.lower().startswith(known)):
+        raise DataError(
+            f"sha256 {sha256} beside the registered weights of {name}",
+            f"sha256 {known}",
+            "leave sha256 out, or give the file that it belongs to as pretrained",
+        )
+
+
+def _digits(path: Path) -> str:
+    """The first digits of a file's hash where its name carries them, as torch's do."""
+    found = re.search(r"-([0-9a-f]{8,64})$", path.stem)
+    return found.group(1) if found else ""
+
+
 def _monai_url(name: str) -> str:
     from monai.networks.nets.efficientnet import url_map
 
@@ -123,8 +143,7 @@ def _from_file(path: Path, sha256: str | None) -> Mapping[str, torch.Tensor]:
             "a file, 'imagenet', or the encoder's own name",
             "correct the path",
         )
-    in_name = re.search(r"-([0-9a-f]{8,64})$", path.stem)
-    expected = sha256 or (in_name.group(1) if in_name else "")
+    expected = sha256 or _digits(path)
     found = check(path, expected)
     if not expected:
         _log.warning("%s was not checked; its hash is sha256=%s", path, found)

@@ -87,7 +87,8 @@ def test_pooled_norm_is_batch_norm_where_there_is_a_batch():
     torch.testing.assert_close(ours.running_var, torchs.running_var)
 
 
-# torchvision's model pages ("num_params"); Lite0: the count of timm's efficientnet_lite0 (4.65 M).
+# "num_params" of the weights' meta in torchvision 0.28 (its model pages), and the parameters of timm 1.0.31's
+# efficientnet_lite0; read from both packages on 25 November 2026.
 PUBLISHED_CLASSIFIERS = {
     "resnet18": 11_689_512,
     "resnet34": 21_797_672,
@@ -113,8 +114,9 @@ def test_a_classifier_has_the_published_number_of_parameters(name):
     assert _size(classifier) == PUBLISHED_CLASSIFIERS[name]
 
 
-# torchvision's fcn_resnet50, fcn_resnet101, deeplabv3_resnet50 and deeplabv3_resnet101 (21 classes), whose
-# published numbers contain an auxiliary head of 2 365 205: 3 x 3 from 1024 to 256, norm, 1 x 1 to 21.
+# "num_params" of torchvision 0.28's FCN_ResNet50_Weights, FCN_ResNet101_Weights, DeepLabV3_ResNet50_Weights
+# and DeepLabV3_ResNet101_Weights (21 classes; read from the package on 25 November 2026), which contain an
+# auxiliary head of 2 365 205: 3 x 3 from 1024 to 256, norm, 1 x 1 to 21.
 AUXILIARY = 1024 * 256 * 9 + 2 * 256 + 256 * 21 + 21
 PUBLISHED_NETWORKS = {
     ("fcn", "resnet50"): 35_322_218,
@@ -178,6 +180,13 @@ def test_what_cannot_be_built_is_refused_with_the_reason(title):
     options, reason = REFUSED[title]
     with pytest.raises(MedsegError, match=reason):
         build(**{"spatial_dims": 2, "in_channels": 3, "out_channels": 2, **options})
+
+
+def test_lins_smoothing_of_the_pyramid_is_there_for_the_asking():
+    """Four 3 x 3 convolutions from 256 to 256 channels with biases."""
+    with torch.device("meta"):
+        light, smooth = (build("fpn", 2, 3, 2, encoder="resnet18", smooth=s) for s in (False, True))
+    assert _size(smooth) - _size(light) == 4 * (9 * 256 * 256 + 256)
 
 
 def test_a_resnet_can_be_made_narrower():

@@ -101,6 +101,16 @@ def test_the_digits_in_a_files_name_are_its_hash(tmp_path):
         build("unet", 2, 3, 2, encoder="resnet18", pretrained=str(path))
 
 
+def test_a_hash_beside_registered_weights_must_be_theirs():
+    with pytest.raises(DataError, match="beside the registered weights"):
+        build("fpn", 2, 3, 2, encoder="efficientnet-lite0", pretrained="imagenet", sha256="0" * 64)
+
+
+def test_a_hash_without_weights_is_refused():
+    with pytest.raises(MedsegError, match="sha256 without pretrained"):
+        build("fpn", 2, 3, 2, encoder="mobilenetv2", sha256="0" * 64)
+
+
 class Payload:
     def __reduce__(self):
         return print, ("executed",)

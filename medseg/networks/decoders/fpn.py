@@ -18,6 +18,9 @@ class FPN(nn.Module):
     Args:
         pyramid: channels of the pyramid.
         width: channels of the semantic branch.
+        smooth: Lin's 3 x 3 convolution on every merged level. Off unless asked, as in
+            segmentation_models.pytorch: the branches' own 3 x 3 follow at once, and at stride 4 it costs more
+            than the rest of the decoder.
     """
 
     scores = False
@@ -31,11 +34,14 @@ class FPN(nn.Module):
         norm: str = "batch",
         pyramid: int = 256,
         width: int = 128,
+        smooth: bool = False,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(CONV[dims](c, pyramid, 1) for c in channels[1:])
-        self.smooth = nn.ModuleList(CONV[dims](pyramid, pyramid, 3, padding=1) for _ in channels[1:])
+        self.smooth = nn.ModuleList(
+            CONV[dims](pyramid, pyramid, 3, padding=1) if smooth else nn.Identity() for _ in channels[1:]
+        )
         self.branches = nn.ModuleList(
             _branch(dims, pyramid, width, strides[1 : i + 1], norm) for i in range(1, len(channels))
         )

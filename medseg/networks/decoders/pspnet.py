@@ -16,6 +16,7 @@ class PSPNet(nn.Module):
     Args:
         bins: bins per axis of each level of the pyramid.
         width: channels after the last convolution; the paper's 512.
+        kernel: of the last convolution; the authors' 3, or a light 1.
     """
 
     scores = False
@@ -29,6 +30,7 @@ class PSPNet(nn.Module):
         norm: str = "batch",
         bins: Sequence[int] = (1, 2, 3, 6),
         width: int = 512,
+        kernel: int = 3,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
@@ -36,7 +38,7 @@ class PSPNet(nn.Module):
         reduced = deep // len(bins)
         self.mode = LINEAR[dims]
         self.levels = nn.ModuleList(_level(dims, deep, reduced, n, norm) for n in bins)
-        self.bottleneck = ConvNorm(dims, deep + reduced * len(bins), width, norm=norm)
+        self.bottleneck = ConvNorm(dims, deep + reduced * len(bins), width, kernel, norm=norm)
         self.dropout = nn.Dropout(dropout)
         self.channels = (width, channels[3])
 

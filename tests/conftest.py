@@ -1,9 +1,15 @@
 """Tests marked `data` read real scans from the folder in MEDSEG_TEST_DATA; without it they cannot run."""
 
 import os
+import sys
 import uuid
 
 import pytest
+from absl import logging
+
+# absl (of TensorBoard and OpenVINO) closes the stream that it was born with when MONAI clears the logging
+# handlers, unless that is the real stderr; here it would be the capture of the whole test session.
+logging.get_absl_handler().python_handler.setStream(sys.__stderr__)
 
 
 def pytest_collection_modifyitems(items):

@@ -322,7 +322,8 @@ def test_ten_thousand_ids_and_dangling_references_take_seconds_and_not_hours(bun
     toy.edit(bundle / "configs" / "inference.json", lambda config: config.update(many))
     start = time.process_time()
     found = [f for f in lint(bundle) if f.code == "dangling-reference"]
-    assert (len(found), time.process_time() - start < 20) == (10_000, True)
+    # Minutes where the search is quadratic, some ten seconds of CPU beside another test here.
+    assert (len(found), time.process_time() - start < 60) == (10_000, True)
 
 
 def test_pipes_and_huge_files_do_not_keep_lint_waiting(bundle: Path) -> None:

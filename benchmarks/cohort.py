@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import resource
 import shutil
 import subprocess
 import sys
@@ -33,14 +34,15 @@ def phantom(path: Path, size: tuple[int, ...]) -> None:
     nib.save(image, path)
 
 
-def wall_s(bundle: Path, scans: Path, n: int, *options: str) -> float:
-    """Seconds of `medseg predict` on the first ``n`` scans."""
+def spent_s(bundle: Path, scans: Path, n: int, *options: str) -> tuple[float, float]:
+    """Wall and processor seconds of `medseg predict` on the first ``n`` scans."""
     with tempfile.TemporaryDirectory() as out:
         given = [arg for path in sorted(scans.iterdir())[:n] for arg in ("-i", str(path))]
         command = [sys.executable, "-m", "medseg", "predict", str(bundle), *given, "-o", out, *options]
-        start = perf_counter()
+        before, start = resource.getrusage(resource.RUSAGE_CHILDREN), perf_counter()
         subprocess.run(command, check=True, capture_output=True, env=os.environ | {"OMP_NUM_THREADS": "1"})
-        return perf_counter() - start
+        wall, after = perf_counter() - start, resource.getrusage(resource.RUSAGE_CHILDREN)
+        return wall, after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime
 
 
 def main() -> None:
@@ -61,20 +63,17 @@ def main() -> None:
         for i in range(1, many):
             shutil.copy(scans / "s0.nii.gz", scans / f"s{i}.nii.gz")
         # The first run compiles what is kept for all others.
-        wall_s(given.bundle, scans, 1)
+        spent_s(given.bundle, scans, 1)
+        print(f"{'x'.join(map(str, given.size))} voxels, load {os.getloadavg()[0]:.1f}")
+        print("| workers | start-up wall s | wall s a case | start-up CPU s | CPU s a case | ratio of wall |")
+        print("|---|---|---|---|---|---|")
         first = None
-        size = "x".join(map(str, given.size))
-        print(f"| {size} voxels | start-up s | s a case | ratio | core hours per 1000 |")
-        print("|---|---|---|---|---|")
         for name, options in ways.items():
-            short, long = (wall_s(given.bundle, scans, n, *options) for n in (few, many))
-            case_s = (long - short) / (many - few)
-            first = first or case_s
-            cores = 1 if name == "1 process" else 2
-            hours = case_s * cores * 1000 / 3600
-            print(
-                f"| {name} | {short - few * case_s:.1f} | {case_s:.2f} | {first / case_s:.2f} | {hours:.2f} |"
-            )
+            short, long = (spent_s(given.bundle, scans, n, *options) for n in (few, many))
+            wall, cpu = ((b - a) / (many - few) for a, b in zip(short, long, strict=True))
+            first = first or wall
+            starts = f"{short[0] - few * wall:.1f} | {wall:.2f} | {short[1] - few * cpu:.1f} | {cpu:.2f}"
+            print(f"| {name} | {starts} | {first / wall:.2f} |", flush=True)
 
 
 if __name__ == "__main__":

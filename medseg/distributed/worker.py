@@ -113,7 +113,7 @@ class Worker:
             )
             with self.mode.kept_in(self.job.folder):
                 result = self._result(case, staged, Path(scratch))
-            notes = deliver(case, staged, result, self._named(result.labels), self.job.wanted)
+            notes = deliver(case, staged, result, self._named(result.labels, staged), self.job.wanted)
         _sweep(case.output)
         return (*staged.notes, *notes)
 
@@ -129,7 +129,7 @@ class Worker:
             # What a network says of a tensor that does not fit it is of no use to whoever gave the scan.
             self._refuse_misfit(staged, error)
             raise
-        confidence = self._read_confidence(self._named(labels))
+        confidence = self._read_confidence(self._named(labels, staged))
         asked = self.job.wanted.probabilities
         return Result(labels, confidence, probabilities(self.predictor, staged.images) if asked else None)
 
@@ -164,14 +164,17 @@ class Worker:
                 "take the bundle that was made for such scans, or name one file per channel",
             ) from error
 
-    def _named(self, labels: np.ndarray) -> tuple[Structure, ...]:
+    def _named(self, labels: np.ndarray, staged: Staged) -> tuple[Structure, ...]:
         """The bundle's structures, or one without a name for each number or map that there is."""
         if self.structures and (labels.ndim < 4 or labels.shape[3] == len(self.structures)):
             return self.structures
-        numbers = (
-            range(1, labels.shape[3] + 1) if labels.ndim == 4 else (int(n) for n in np.unique(labels) if n)
-        )
-        return tuple(Structure(f"label {n}", frozenset([n])) for n in numbers)
+        if labels.ndim == 4:
+            numbers = [*range(1, labels.shape[3] + 1)]
+        else:
+            known = self.predictor.numbers() if self.predictor.understood and staged.like else None
+            numbers = [int(n) for n in (known or np.unique(labels)) if n]
+        # A label map of background alone still has something that was looked for.
+        return tuple(Structure(f"label {n}", frozenset([n])) for n in numbers or [1])
 
     def _meter(self) -> Meter | None:
         known = self.predictor.understood

@@ -58,7 +58,7 @@ def predict_cases(
 def one_line(error: Exception) -> str:
     """An error in one line: a `MedsegError` as it is, anything else with its type and the deepest cause."""
     if isinstance(error, MedsegError):
-        return str(error)
+        return " ".join(str(error).split())
     cause: BaseException = error
     while cause.__cause__ is not None:
         cause = cause.__cause__

@@ -68,7 +68,7 @@ def series_cases(series: Sequence[Series], path: Path, root: Path, with_names: b
     for one in series:
         inside = one.folder.relative_to(path).parts
         if count[one.folder] > 1:
-            inside = (*inside, f"{one.modality.lower()}_{one.mark}")
+            inside = (*inside, f"{one.modality.lower() if one.modality.isalnum() else 'series'}_{one.mark}")
         identity = () if with_names else one.identity
         hidden = without_names((*root.parts[-2:], *inside), identity, one.mark)
         place = Path("/", *(part for part in hidden if part != "/"))

@@ -320,10 +320,16 @@ def test_five_faults_are_five_findings_in_under_a_second_without_torch_or_monai(
 def test_ten_thousand_ids_and_dangling_references_take_seconds_and_not_hours(bundle: Path) -> None:
     many = {f"id{n}": f"@missing{n}" for n in range(10_000)}
     toy.edit(bundle / "configs" / "inference.json", lambda config: config.update(many))
-    start = time.process_time()
-    found = [f for f in lint(bundle) if f.code == "dangling-reference"]
-    # Minutes where the search is quadratic, some ten seconds of CPU beside another test here.
-    assert (len(found), time.process_time() - start < 60) == (10_000, True)
+    # A process of its own: measuring coverage makes this ten times slower.
+    code = (
+        "import sys, time; from pathlib import Path; from medseg.bundle.lint import lint\n"
+        "found = [f for f in lint(Path(sys.argv[1])) if f.code == 'dangling-reference']\n"
+        "print(len(found), time.process_time() < 20)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(bundle)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.split() == ["10000", "True"]
 
 
 def test_pipes_and_huge_files_do_not_keep_lint_waiting(bundle: Path) -> None:

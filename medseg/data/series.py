@@ -9,7 +9,8 @@ from pathlib import Path
 
 import numpy as np
 
-from medseg.data.dicom import NO_IMAGES, is_dicom
+from medseg.data.dicom import is_dicom
+from medseg.data.dicom_frames import NO_IMAGES
 from medseg.data.findings import Finding, UnreadableError
 from medseg.data.isolation import as_array
 from medseg.data.reading import Image, shared_reader

@@ -17,7 +17,7 @@ from medseg.errors import BundleError, GeometryError, MedsegError
 from medseg.inference.cases import Case, is_picture
 from medseg.inference.decision import Decision
 from medseg.inference.engine import Block, label_blocks, label_volume, slab_axis
-from medseg.inference.head import Head, Prepared, prepared
+from medseg.inference.head import Head, Prepared, network_grid, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
@@ -126,12 +126,16 @@ class Predictor:
             return self._prepared_by_monai(images)
         is_bounded = self.max_ram is not None
         scan = open_scan(images, on_disk=is_bounded, scratch=scratch)
-        source = prepared(self.head, scan, images[0], only_plan=is_bounded)
+        grid = network_grid(self.head, scan, images[0])
+        if grid is None:
+            del scan
+            return self._prepared_by_monai(images)
+        source = prepared(self.head, scan, grid, only_plan=is_bounded)
         self._measure(scan.n_channels, source.source.shape, source)
         demand = Demand(False, 1, 0)
         if is_bounded:
             demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
-            source = prepared(self.head, scan, images[0])
+            source = prepared(self.head, scan, grid)
         return source, demand
 
     def preprocessed(self, images: tuple[Path, ...]) -> Any:

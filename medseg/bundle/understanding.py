@@ -66,13 +66,8 @@ def understood(inferer: Any, postprocessing: Any, preprocessing: Any = None) -> 
 
 
 def _check_preprocessing(steps: Sequence[Any]) -> None:
-    names = [type(step).__name__ for step in steps]
-    if "ResizePictured" in names:
+    if any(type(step).__name__ == "ResizePictured" for step in steps):
         raise _unknown("ResizePictured")
-    for step, name in zip(steps, names, strict=True):
-        # What is exactly 0 counts for nothing there, and the last digits of two resamplings differ.
-        if name == "NormalizeIntensityd" and step.normalizer.nonzero and "Spacingd" in names:
-            raise _unknown("NormalizeIntensityd(nonzero=True) of a resampled scan")
 
 
 def _unknown(found: str) -> GeometryError:
@@ -120,11 +115,18 @@ def _decision(steps: Sequence[Any]) -> tuple[Decision, tuple[Any, ...]]:
             if is_late:
                 # After interpolation a monotone activation only moves the threshold.
                 activation, threshold = "none", _before(activation, threshold)
-            numbers = None
-            return Decision(activation, threshold, numbers), tuple(steps[i + 1 :])  # type: ignore[arg-type]
+            numbers, rest = _painted(steps[i + 1 :], threshold)
+            return Decision(activation, threshold, numbers), rest  # type: ignore[arg-type]
         elif name not in NEUTRAL:
             break
     raise _unknown(f"postprocessing {[type(step).__name__ for step in steps]}")
+
+
+def _painted(steps: Sequence[Any], threshold: float | None) -> tuple[tuple[int, ...] | None, tuple[Any, ...]]:
+    """The number of each region, where the steps begin with painting them, and the steps after it."""
+    if threshold is not None and steps and type(steps[0]).__name__ == "RegionsToLabelsd":
+        return tuple(int(number) for number in steps[0].numbers.values()), tuple(steps[1:])
+    return None, tuple(steps)
 
 
 def _activation(step: Any) -> str:

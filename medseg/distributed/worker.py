@@ -190,12 +190,19 @@ class Worker:
         if self.meter is None or self.predictor.understood is None:
             return {}
         means, numbers = self.meter.read(), self.predictor.understood.plan.decision.numbers
-        if self.meter.is_regions and numbers is None:
+        if self.meter.is_regions and (numbers is None or _are_regions(structures, numbers)):
             return {s.name: means[i] for i, s in enumerate(structures) if i in means}
         by_number = {numbers[c] if numbers else c: mean for c, mean in means.items()}
         return {
             s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region
         }
+
+
+def _are_regions(structures: Sequence[Structure], numbers: Sequence[int]) -> bool:
+    """True where each structure is the region that is painted with the number in its place."""
+    return len(structures) == len(numbers) and all(
+        n in s.numbers for n, s in zip(numbers, structures, strict=True)
+    )
 
 
 def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:

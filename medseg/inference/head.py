@@ -17,8 +17,10 @@ import numpy.typing as npt
 import torch
 from monai.data import MetaTensor
 
+from medseg.arrays import Affine
 from medseg.inference.inferer import way_of
 from medseg.inference.resampling import resampled
+from medseg.inference.sampling import Taps, exact_taps, is_still, taps_of
 from medseg.inference.scan import Scan
 from medseg.inference.slabs import Source, VolumeSource
 from medseg.inference.wayback import WayBack, boxes_of, way_back
@@ -27,6 +29,11 @@ LOADING = {"LoadImaged", "EnsureChannelFirstd"}
 GRID = {"Orientationd", "Spacingd"}
 NEUTRAL = {"EnsureTyped", "ToTensord", "CastToTyped"}
 POINTWISE = NEUTRAL | {"ScaleIntensityRanged"}
+# These ask of no voxel whether it is exactly 0, so that the last digits may differ from MONAI's.
+SMOOTH = POINTWISE | {
+    *("ScaleIntensityd", "ScaleIntensityRangePercentilesd", "NormalizeIntensityd"),
+    *("SpatialPadd", "BorderPadd", "DivisiblePadd", "CenterSpatialCropd", "ResizeWithPadOrCropd"),
+}
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,14 @@ class Head:
     def is_pointwise(self) -> bool:
         """True where the tail changes each voxel by itself, so that slabs will do."""
         return all(type(step).__name__ in POINTWISE for step in self.tail)
+
+    @property
+    def is_smooth(self) -> bool:
+        """True where a change of a voxel in its last digits changes no other voxel by more."""
+        return all(
+            type(step).__name__ in SMOOTH and not getattr(getattr(step, "normalizer", None), "nonzero", False)
+            for step in self.tail
+        )
 
 
 def head_of(preprocessing: Any, image_key: str) -> Head | None:
@@ -78,14 +93,28 @@ class Prepared:
     meta: dict[str, Any]
 
 
-def prepared(head: Head, scan: Scan, path: Path, *, only_plan: bool = False) -> Prepared:
-    """The scan on the network's grid, in slabs on demand where the tail allows it.
+@dataclass(frozen=True)
+class Grid:
+    """Where the network's voxels lie before the tail, found without any data.
 
-    Args:
-        only_plan: make nothing yet; the tail's crops are left out, so the grid is at least as large.
+    Attributes:
+        operations: MONAI's trace of how the grid was moved.
+        taps: for each axis of the scan, where the points of the new grid lie on it.
+        meta: of the scan.
+    """
+
+    affine: Affine
+    shape: tuple[int, ...]
+    operations: list[dict[str, Any]]
+    taps: tuple[Taps, ...]
+    meta: dict[str, Any]
+
+
+def network_grid(head: Head, scan: Scan, path: Path) -> Grid | None:
+    """The grid that MONAI's own transforms name; None where only MONAI can fill it as the tail needs it.
 
     Raises:
-        GeometryError: the grids' axes are not parallel, or the tail moves the grid in an unknown way.
+        GeometryError: the grids' axes are not parallel.
     """
     empty = torch.zeros(1).expand(scan.n_channels, *scan.shape)
     meta = {
@@ -94,31 +123,52 @@ def prepared(head: Head, scan: Scan, path: Path, *, only_plan: bool = False) -> 
         "filename_or_obj": str(path),
         "space": "RAS",
     }
-    item: dict[str, Any] = {
-        head.image_key: MetaTensor(empty, affine=torch.as_tensor(scan.affine), meta=dict(meta))
-    }
+    moved = MetaTensor(empty, affine=torch.as_tensor(scan.affine), meta=dict(meta))
     for step in head.grid:
-        item = step(item, lazy=True)
-    moved = item[head.image_key]
+        moved = step({head.image_key: moved}, lazy=True)[head.image_key]
+        if moved.pending_operations and is_still(moved.pending_operations[-1]):
+            moved.pop_pending_operation()
     shape = tuple(int(n) for n in moved.peek_pending_shape())
     affine = np.asarray(moved.peek_pending_affine(), np.float64)
     operations = [dict(operation) for operation in moved.pending_operations]
-    way = way_back(scan.affine, scan.shape, affine, shape, boxes=boxes_of(operations, shape))
-    forward = way_back(affine, shape, scan.affine, scan.shape)
+    rough = taps_of(way_back(affine, shape, scan.affine, scan.shape))
+    taps = exact_taps(scan.affine, moved, rough)
+    if taps is None and not (head.is_smooth and _repeats_borders(operations)):
+        return None
+    return Grid(affine, shape, operations, taps or rough, meta)
+
+
+def _repeats_borders(operations: Sequence[dict[str, Any]]) -> bool:
+    return all((o.get("extra_info") or {}).get("padding_mode", "border") == "border" for o in operations)
+
+
+def prepared(head: Head, scan: Scan, grid: Grid, *, only_plan: bool = False) -> Prepared:
+    """The scan on the network's grid, in slabs on demand where the tail allows it.
+
+    Args:
+        only_plan: make nothing yet; the tail's crops are left out, so the grid is at least as large.
+
+    Raises:
+        GeometryError: the tail moves the grid in an unknown way.
+    """
+    shape, meta = grid.shape, {**grid.meta, "affine": scan.affine}
     if head.is_pointwise or only_plan:
-        return Prepared(
-            ResampledSource(scan, forward, shape, head.tail, head.image_key),
-            way,
-            {**meta, "affine": scan.affine},
-        )
-    axis = forward.axes[2].native_axis
-    whole = ResampledSource(scan, forward, shape).rows(axis, 0, shape[axis])
-    image = MetaTensor(whole, affine=torch.as_tensor(affine), meta=dict(meta), applied_operations=operations)
-    item = {head.image_key: image}
+        boxes = boxes_of(grid.operations, shape)
+        way = way_back(scan.affine, scan.shape, grid.affine, shape, boxes=boxes)
+        return Prepared(ResampledSource(scan, grid.taps, shape, head.tail, head.image_key), way, meta)
+    axis = grid.taps[2].grid_axis
+    whole = ResampledSource(scan, grid.taps, shape).rows(axis, 0, shape[axis])
+    image = MetaTensor(
+        whole,
+        affine=torch.as_tensor(grid.affine),
+        meta=dict(grid.meta),
+        applied_operations=list(grid.operations),
+    )
+    item: dict[str, Any] = {head.image_key: image}
     for step in head.tail:
         item = step(item)
     image = item[head.image_key]
-    return Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), {**meta, "affine": scan.affine})
+    return Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
 
 
 @dataclass
@@ -126,12 +176,12 @@ class ResampledSource:
     """A scan on another grid with parallel axes, made slab by slab.
 
     Attributes:
-        forward: for each axis of the scan, where the points of the new grid lie on it.
+        taps: for each axis of the scan, where the points of the new grid lie on it.
         tail: transforms for each slab.
     """
 
     scan: Scan
-    forward: WayBack
+    taps: tuple[Taps, ...]
     shape: tuple[int, ...]
     tail: Sequence[Any] = ()
     image_key: str = "image"
@@ -140,7 +190,7 @@ class ResampledSource:
 
     def rows(self, axis: int, first: int, stop: int) -> torch.Tensor:
         """Points ``first`` to ``stop`` along the axis of the scan's planes, shape (channel, …), float32."""
-        if axis != self.forward.axes[2].native_axis:
+        if axis != self.taps[2].grid_axis:
             raise ValueError(f"slabs along axis {axis} of a scan stored along another")
         slab = torch.empty((self.scan.n_channels, *self._extent(axis, stop - first)))
         kept = self._reused(slab, axis, first, stop)
@@ -168,13 +218,13 @@ class ResampledSource:
         return (low, high)
 
     def _finished(self, first: int, stop: int) -> torch.Tensor:
-        x, y, _ = self.forward.axes
-        planes = torch.empty((self.scan.n_channels, stop - first, len(y.below), len(x.below)))
+        x, y, _ = self.taps
+        planes = torch.empty((self.scan.n_channels, stop - first, len(y.low), len(x.low)))
         for c in range(self.scan.n_channels):
             for row in range(first, stop):
                 self._fill(planes[c, row - first].numpy(), c, row)
         # From (channel, z, y, x) of the scan to the axes of the grid.
-        place = {self.forward.axes[n].native_axis: 3 - n for n in range(3)}
+        place = {self.taps[n].grid_axis: 3 - n for n in range(3)}
         slab = planes.permute(0, *(place[a] for a in range(3))).contiguous()
         if not self.tail:
             return slab
@@ -185,12 +235,11 @@ class ResampledSource:
 
     def _fill(self, out: npt.NDArray[np.float32], channel: int, row: int) -> None:
         """Put one plane of the new grid into ``out``, shape (y, x)."""
-        x, y, z = self.forward.axes
-        lower, upper = (int(points[row]) for points in z.neighbours())
+        x, y, z = self.taps
         share = float(z.share[row])
-        below = self._plane(channel, lower)
-        above = self._plane(channel, upper) if share else below
-        resampled(below, above, share, (*y.neighbours(), y.share), (*x.neighbours(), x.share), out)
+        low = self._plane(channel, int(z.low[row]))
+        high = self._plane(channel, int(z.high[row])) if share else low
+        resampled(low, high, share, (y.low, y.high, y.share), (x.low, x.high, x.share), out)
 
     def _plane(self, channel: int, z: int) -> npt.NDArray[np.float32]:
         """One plane of the scan; the last two of each channel are kept."""

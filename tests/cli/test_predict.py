@@ -10,6 +10,7 @@ import pytest
 import torch
 from monai.bundle import run
 
+from medseg.bundle.predicting import load_predictor
 from medseg.cli.app import main
 from tests.toy_bundle import config, write_bundle, write_scan
 
@@ -180,6 +181,28 @@ def test_regions_come_as_one_map_each_as_in_the_bundles_own_steps(scans: Path, t
     np.testing.assert_array_equal(
         labels_of(tmp_path / "stream" / "two.nii"), labels_of(tmp_path / "stock" / "two.nii")
     )
+
+
+def test_painted_regions_of_a_normalised_brain_are_streamed_as_in_the_bundles_own_steps(
+    scans: Path, tmp_path: Path
+) -> None:
+    content = config()
+    steps = content["postprocessing"]["transforms"]
+    steps[0] = {"_target_": "Activationsd", "keys": "pred", "sigmoid": True}
+    steps[2] = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
+    numbers = {"WT": 2, "TC": 1, "ET": 4}
+    steps.insert(3, {"_target_": "medseg.postprocess.RegionsToLabelsd", "keys": "pred", "numbers": numbers})
+    content["preprocessing"]["transforms"][4]["nonzero"] = True
+    bundle = write_bundle(tmp_path / "regions", content)
+    (scans / "one.nii.gz").unlink()
+    write_scan(scans / "upright.nii", (20, 24, 18), affine=np.diag([-0.75, -0.75, 3.0, 1.0]))
+    for engine in ("stock", "stream"):
+        assert predict(bundle, "-i", scans, "-o", tmp_path / engine, "--engine", engine) == 0
+    for name in ("two.nii", "upright.nii"):
+        labels = labels_of(tmp_path / "stream" / name)
+        assert set(np.unique(labels)) == {0, 1, 2, 4}
+        np.testing.assert_array_equal(labels, labels_of(tmp_path / "stock" / name))
+    assert load_predictor(bundle, trust=True).understood.rest == ()
 
 
 def test_steps_after_the_decision_are_the_bundles_own(scans: Path, tmp_path: Path) -> None:

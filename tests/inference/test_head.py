@@ -11,7 +11,7 @@ import torch
 
 from medseg.errors import DataError, GeometryError
 from medseg.inference.engine import slab_axis
-from medseg.inference.head import head_of, prepared
+from medseg.inference.head import head_of, network_grid, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.scan import open_scan
 from tests.toy_bundle import RAS_WORLD, write_scan
@@ -25,7 +25,7 @@ ORIENTATIONS = {
 TAILS = {
     "pointwise": [mt.ScaleIntensityRanged("image", 900, 1500, 0, 1, clip=True)],
     "whole": [
-        mt.CropForegroundd("image", source_key="image", margin=1, allow_smaller=True),
+        mt.SpatialPadd("image", spatial_size=[40, 8, 40]),
         mt.NormalizeIntensityd("image"),
     ],
 }
@@ -44,7 +44,8 @@ def test_slabs_hold_what_monai_would_give(tmp_path: Path, orientation: str, tail
     ]
     whole = mt.Compose([*steps, *TAILS[tail]])
     expected = whole({"image": str(path)})["image"]
-    scan = prepared(head_of(whole, "image"), open_scan([path], on_disk=on_disk, scratch=tmp_path), path)
+    head, read = head_of(whole, "image"), open_scan([path], on_disk=on_disk, scratch=tmp_path)
+    scan = prepared(head, read, network_grid(head, read, path))
     axis = slab_axis(scan.way)
     n = scan.source.shape[axis]
     parts = [

@@ -34,6 +34,8 @@ SMOOTH = POINTWISE | {
     *("ScaleIntensityd", "ScaleIntensityRangePercentilesd", "NormalizeIntensityd"),
     *("SpatialPadd", "BorderPadd", "DivisiblePadd", "CenterSpatialCropd", "ResizeWithPadOrCropd"),
 }
+# Rows made at a time on the way into a slab.
+N_ROWS = 16
 
 
 @dataclass(frozen=True)
@@ -196,8 +198,9 @@ class ResampledSource:
         kept = self._reused(slab, axis, first, stop)
         missing = [r for r in range(first, stop) if not kept[0] <= r < kept[1]]
         if missing:
-            low, high = missing[0], missing[-1] + 1
-            slab.narrow(axis + 1, low - first, high - low).copy_(self._finished(low, high))
+            for low in range(missing[0], missing[-1] + 1, N_ROWS):
+                high = min(low + N_ROWS, missing[-1] + 1)
+                slab.narrow(axis + 1, low - first, high - low).copy_(self._finished(low, high))
         self._last = (first, stop, slab)
         return slab
 
@@ -245,7 +248,8 @@ class ResampledSource:
         """One plane of the scan; the last two of each channel are kept."""
         key = (channel, z)
         if key not in self._planes:
-            if len(self._planes) >= 2 * self.scan.n_channels:
-                self._planes.pop(next(k for k in self._planes))
+            held = [k for k in self._planes if k[0] == channel]
+            if len(held) > 1:
+                self._planes.pop(held[0])
             self._planes[key] = np.ascontiguousarray(self.scan.plane(channel, z))
         return self._planes[key]

@@ -15,6 +15,7 @@ import torch
 
 from medseg.errors import MedsegError
 from medseg.inference.engine import N_SLICES, slab_axis, strips
+from medseg.inference.head import N_ROWS
 from medseg.inference.slabs import Network, Tiling
 from medseg.inference.wayback import WayBack
 from medseg.inference.windows import Windows
@@ -118,8 +119,8 @@ def _peak(
         reach = Tiling(windows, shape, axis, strip=strip).reach()
         widest = max(widest, prod(stop - low for a, (low, stop) in enumerate(reach) if a != axis))
     buffer = 4 * (load.n_channels + 1) * widest * (roi + 1)
-    # The slab, the one before it, and its copy in the network's order of axes while it is made.
-    slab = 4 * load.n_inputs * plane * roi * 3 + 8 * 8 * plane
+    # The slab, the one before it, and some rows twice on their way in.
+    slab = 4 * load.n_inputs * plane * (2 * roi + 2 * N_ROWS) + 8 * 8 * plane
     volume = 0 if load.is_streamed else 4 * load.n_inputs * prod(shape) * 4
     native_plane = prod(way.shape[:-1])
     rows = min(N_SLICES * shape[axis] / way.shape[-1] + 2, shape[axis])

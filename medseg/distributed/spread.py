@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result", covariant=True)
@@ -22,6 +22,14 @@ class Doer(Protocol[Result]):
 
     def do(self, item: Any) -> Result:
         """The result of one item; what it writes appears whole or not at all."""
+
+
+@runtime_checkable
+class DoerOfMany(Doer[Result], Protocol[Result]):
+    """A `Doer` that gains by knowing which items come next."""
+
+    def do_each(self, items: Sequence[Any]) -> Iterator[Result]:
+        """The result of each item in turn."""
 
 
 @dataclass(frozen=True)
@@ -57,4 +65,4 @@ def results_of(work: Work[Item, Result], *, n_workers: int = 1, ray_address: str
         yield from in_processes(work, min(n_workers, len(work.items)))
     elif work.items:
         doer = work.make(0)
-        yield from map(doer.do, work.items)
+        yield from doer.do_each(work.items) if isinstance(doer, DoerOfMany) else map(doer.do, work.items)

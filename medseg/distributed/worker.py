@@ -5,8 +5,11 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections.abc import Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from time import perf_counter
 
@@ -52,6 +55,14 @@ class Job:
     allow: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True)
+class _Opened:
+    """A case that was read and checked, and the folder that holds what was made of it."""
+
+    staged: Staged
+    scratch: tempfile.TemporaryDirectory[str]
+
+
 class Worker:
     """A loaded predictor and what it knows of its structures.
 
@@ -87,14 +98,41 @@ class Worker:
 
     def do(self, case: Case) -> Outcome:
         """What became of the case; its files are written, or nothing is."""
+        return self._outcome(case, lambda: self._opened(case))
+
+    def do_each(self, cases: Sequence[Case]) -> Iterator[Outcome]:
+        """What became of each case; the next is read and checked while the network has the last.
+
+        In turn where memory is bounded, or a bundle is in restricted mode: its leash holds the whole process.
+        """
+        if not self.mode.full or self.job.max_ram is not None:
+            yield from map(self.do, cases)
+            return
+        ahead: deque[Future[_Opened] | None] = deque()
+        with ThreadPoolExecutor(1) as reader:
+            try:
+                for case, upcoming in pairwise([None, *cases, None]):
+                    if upcoming is not None:
+                        is_kept = self._is_kept(upcoming)
+                        ahead.append(None if is_kept else reader.submit(self._opened, upcoming))
+                    if case is not None:
+                        opened = ahead.popleft()
+                        yield self.do(case) if opened is None else self._outcome(case, opened.result)
+            finally:
+                for left in ahead:
+                    if left is not None and not left.cancel() and left.exception() is None:
+                        left.result().scratch.cleanup()
+
+    def _is_kept(self, case: Case) -> bool:
+        return not self.job.overwrite and is_done(case, self.job.wanted, self.structures)
+
+    def _outcome(self, case: Case, opened: Callable[[], _Opened]) -> Outcome:
         start = perf_counter()
         words = case.identity
-        if not self.job.overwrite and is_done(case, self.job.wanted, self.structures):
+        if self._is_kept(case):
             return Outcome(case, "kept")
         try:
-            if case.problem is not None:
-                raise case.problem
-            notes = self._written(case)
+            notes = self._written(case, opened())
         except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
             trace = "" if isinstance(error, MedsegError) else traceback.format_exc()
             reason = redacted(one_line(error), words)
@@ -103,14 +141,23 @@ class Worker:
         notes = tuple(redacted(note, words) for note in (*notes, *told))
         return Outcome(case, "done", perf_counter() - start, notes=notes)
 
-    def _written(self, case: Case) -> tuple[str, ...]:
+    def _opened(self, case: Case) -> _Opened:
+        if case.problem is not None:
+            raise case.problem
         # Below the output, where a bundle in restricted mode may write, and out of every pattern's reach.
         self.job.folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self.job.folder) as scratch:
-            in_memory = self.job.max_ram is None
-            staged = stage(
-                case, Path(scratch), self.asks.n_channels, allow=self.job.allow, in_memory=in_memory
-            )
+        scratch = tempfile.TemporaryDirectory(prefix=SCRATCH, dir=self.job.folder)
+        in_memory, allow = self.job.max_ram is None, self.job.allow
+        try:
+            staged = stage(case, Path(scratch.name), self.asks.n_channels, allow=allow, in_memory=in_memory)
+        except BaseException:
+            scratch.cleanup()
+            raise
+        return _Opened(staged, scratch)
+
+    def _written(self, case: Case, opened: _Opened) -> tuple[str, ...]:
+        with opened.scratch as scratch:
+            staged = opened.staged
             with self.mode.kept_in(self.job.folder):
                 result = self._result(case, staged, Path(scratch))
             notes = deliver(case, staged, result, self._named(result.labels, staged), self.job.wanted)

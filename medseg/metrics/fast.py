@@ -1,20 +1,23 @@
-"""The fast engine: one compiled pass for all structures, then distances at surface points alone."""
+"""The fast engine: one compiled pass counts all structures, then distances at surface points alone."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Mask, Spacing
+from medseg.metrics.bitrows import boundary_bits, corner_bits, corner_codes, pack, touching_bits
 from medseg.metrics.coding import Coded
 from medseg.metrics.measures import Agreement, Measure, SurfaceDistances
-from medseg.metrics.scanning import classes_of, count_classes, element_corners, surface_voxels
-from medseg.metrics.searching import Places, nearest
+from medseg.metrics.scanning import Counts, classes_of, count_classes
+from medseg.metrics.searching import near_rows, nearest
 from medseg.metrics.surfels import bit_of, element_sizes
 
-Grid3 = tuple[int, int, int]
+Grid3: TypeAlias = tuple[int, int, int]
+Bits: TypeAlias = npt.NDArray[np.uint64]
 
 
 def measure_all(
@@ -39,10 +42,9 @@ def measure_all(
         ignored: voxels that count for nothing, or None.
     """
     pair = _Pair(prediction, reference, spacing_mm, ignored)
-    joint, sums, spans, n_unnamed = pair.count()
-    surfaces = pair.voxel_distances(joint, n_structures, spans) if voxels else [None] * n_structures
-    pieces = pair.element_distances(joint, n_structures, spans) if elements else [None] * n_structures
-    found = [_measure(pair, s, joint, sums, surfaces[s], pieces[s]) for s in range(n_structures)]
+    counts, n_unnamed = pair.count()
+    found = [_measure(pair, s, counts, voxels, elements) for s in range(n_structures)]
+    joint = counts.joint
     n = int(joint.sum())
     shares = joint.sum(1) / max(n, 1), joint.sum(0) / max(n, 1)
     return found, Agreement(n, int(np.trace(joint)), float(shares[0] @ shares[1]), n_unnamed)
@@ -58,104 +60,83 @@ class _Pair:
         self.codes = tuple(_three_axes(c.codes, flip) for c in (prediction, reference))
         self.bits = prediction.bits, reference.bits
         self.n_axes = reference.codes.ndim
+        self.shape: Grid3 = self.codes[0].shape
         self.flip = flip
         self.deep = self.n_axes == 3
         ordered = tuple(spacing_mm[::-1]) if flip else tuple(spacing_mm)
         self.spacing_mm = ordered if self.deep else (1.0, *ordered)
         self.own_spacing_mm = spacing_mm
-        self.ignored = np.zeros((0, 0, 0), np.bool_) if ignored is None else _three_axes(ignored, flip)
+        self.ignored = None if ignored is None else _three_axes(ignored, flip).view(np.uint8)
         self.patterns, self.classes = classes_of(*self.bits)
 
-    def count(self) -> tuple[Any, Any, Any, tuple[int, int]]:
-        """Joint counts of classes, sums of coordinates, columns in use, and voxels without a structure."""
+    def count(self) -> tuple[Counts, tuple[int, int]]:
+        """The counts of classes, and voxels without a structure in both maps."""
         n = len(self.patterns)
         # A class of their own for labels that nobody named; they count as background below.
         named = []
         for bits, classes in zip(self.bits, self.classes, strict=True):
             unnamed = (bits == 0) & (np.arange(len(bits)) != 0)
             named.append(np.where(unnamed, n, classes).astype(np.uint16))
-        joint, sums, spans = count_classes(*self.codes, *named, n + 1, self.ignored)
+        ignored = np.zeros(0, np.uint8) if self.ignored is None else self.ignored.reshape(-1)
+        flat = [codes.reshape(-1) for codes in self.codes]
+        joint, sums, spans, boxes = count_classes(*flat, self.shape, *named, n + 1, ignored)
         n_unnamed = int(joint[n].sum()), int(joint[:, n].sum())
         joint[0] += joint[n]
         joint[:, 0] += joint[:, n]
-        joint, sums = joint[:n, :n], sums[:, :n]
-        n_counted = self.codes[0].size - int(np.count_nonzero(self.ignored))
+        joint = joint[:n, :n]
+        n_counted = self.codes[0].size - int(np.count_nonzero(ignored))
         # What was passed over has code 0 in both.
         joint[self.classes[0][0], self.classes[1][0]] += n_counted - int(joint.sum())
-        return joint, sums, spans, n_unnamed
+        return Counts(joint, sums[:, :n], spans, boxes[:, :n]), n_unnamed
 
-    def voxel_distances(
-        self, joint: npt.NDArray[np.int64], n_structures: int, spans: npt.NDArray[np.int64]
-    ) -> list[SurfaceDistances | None]:
-        """Distances between boundary voxels, None where a mask is empty."""
-        scanned = [
-            surface_voxels(codes, bits, spans[side], self.deep, self.ignored)
-            for side, (codes, bits) in enumerate(zip(self.codes, self.bits, strict=True))
-        ]
-        found: list[SurfaceDistances | None] = []
-        for s in range(n_structures):
-            if not self._both(joint, s):
-                found.append(None)
-                continue
-            (p, p_barred), (r, r_barred) = (
-                _of_structure(places, bits, barred, s) for places, bits, barred in scanned
-            )
-            found.append(
-                SurfaceDistances(
-                    self._nearest(r[~r_barred], p, self.codes[0].shape),
-                    self._nearest(p[~p_barred], r, self.codes[0].shape),
-                )
-            )
-        return found
+    def distances(
+        self, s: int, counts: Counts, voxels: bool, elements: bool
+    ) -> tuple[SurfaceDistances | None, SurfaceDistances | None]:
+        """Distances between boundary voxels and between surface elements, for a structure that both have."""
+        low, size = self._box(s, counts.boxes)
+        masks = []
+        for side, codes in enumerate(self.codes):
+            member = ((self.bits[side] >> np.uint64(s)) & np.uint64(1)).astype(np.uint8)
+            masks.append(pack(codes.reshape(-1), self.shape, member, low, size, counts.spans[:, :, side]))
+        barred = None
+        if self.ignored is not None:
+            whole = np.zeros((*self.shape[:2], 2, 2), np.int32)
+            whole[..., 1] = self.shape[2] - 1
+            member = np.arange(256, dtype=np.uint8)
+            barred = pack(self.ignored.reshape(-1), self.shape, member, low, size, whole[:, :, 0])
+        surface = self._voxel_distances(masks, size, barred) if voxels else None
+        return surface, self._element_distances(masks, size, barred) if elements else None
 
-    def element_distances(
-        self, joint: npt.NDArray[np.int64], n_structures: int, spans: npt.NDArray[np.int64]
-    ) -> list[SurfaceDistances | None]:
-        """Distances between surface elements with their sizes, None where a mask is empty."""
+    def _voxel_distances(self, masks: Sequence[Bits], size: Grid3, barred: Bits | None) -> SurfaceDistances:
+        near = near_rows(size[:2], self.spacing_mm)
+        p, r = (boundary_bits(mask, self.deep, near.border) for mask in masks)
+        free = None if barred is None else ~touching_bits(barred, self.deep, near.border)
+        asks_p, asks_r = (p, r) if free is None else (p & free, r & free)
+        return SurfaceDistances(
+            nearest(asks_r, p, near, self.spacing_mm), nearest(asks_p, r, near, self.spacing_mm)
+        )
+
+    def _element_distances(self, masks: Sequence[Bits], size: Grid3, barred: Bits | None) -> SurfaceDistances:
         sizes, weights = element_sizes(self.own_spacing_mm), self._weights()
-        scanned = [
-            element_corners(codes, bits, spans[side], self.deep, weights)
-            for side, (codes, bits) in enumerate(zip(self.codes, self.bits, strict=True))
-        ]
-        n0, n1, n2 = self.codes[0].shape
-        grid = (n0 + 1 if self.deep else 1, n1 + 1, n2 + 1)
-        found: list[SurfaceDistances | None] = []
-        for s in range(n_structures):
-            if not self._both(joint, s):
-                found.append(None)
-                continue
-            (p, p_codes), (r, r_codes) = (
-                (places[owners == s], codes[owners == s]) for places, owners, codes in scanned
-            )
-            asks_p, asks_r = self._may_ask(p, grid), self._may_ask(r, grid)
-            found.append(
-                SurfaceDistances(
-                    self._nearest(r[asks_r], p, grid),
-                    self._nearest(p[asks_p], r, grid),
-                    sizes[r_codes[asks_r]],
-                    sizes[p_codes[asks_p]],
-                )
-            )
-        return found
+        near = near_rows((size[0] + self.deep, size[1] + 1), self.spacing_mm)
+        p, r = (corner_bits(mask, self.deep, near.border, False) for mask in masks)
+        free = None if barred is None else ~corner_bits(barred, self.deep, near.border, True)
+        asks_p, asks_r = (p, r) if free is None else (p & free, r & free)
+        away_r, away_p = nearest(asks_r, p, near, self.spacing_mm), nearest(asks_p, r, near, self.spacing_mm)
+        codes_p, codes_r = (
+            corner_codes(asks, mask, self.deep, near.border, weights, len(away))
+            for asks, mask, away in zip((asks_p, asks_r), masks, (away_p, away_r), strict=True)
+        )
+        return SurfaceDistances(away_r, away_p, sizes[codes_r], sizes[codes_p])
 
-    def _may_ask(self, corners: Places, grid: Grid3) -> Any:
-        """The corners with no ignored voxel around them."""
-        if not self.ignored.size:
-            return slice(None)
-        after = np.stack(np.unravel_index(corners, grid))
-        barred = np.zeros(len(corners), np.bool_)
-        for before in np.ndindex(2 if self.deep else 1, 2, 2):
-            at = after - np.asarray(before)[:, None]
-            inside = ((at >= 0) & (at < np.asarray(self.ignored.shape)[:, None])).all(axis=0)
-            barred[inside] |= self.ignored[tuple(at[:, inside])]
-        return ~barred
-
-    def _nearest(self, queries: Places, targets: Places, grid: Grid3) -> Any:
-        return nearest(queries, targets, grid, self.spacing_mm)
-
-    def _both(self, joint: npt.NDArray[np.int64], s: int) -> bool:
-        own = self.holds(s)
-        return bool(joint[own].any() and joint[:, own].any())
+    def _box(self, s: int, boxes: npt.NDArray[np.int64]) -> tuple[Grid3, Grid3]:
+        """First voxel and size of the box of a structure in both maps."""
+        if self.ignored is not None:
+            # Ignored voxels of the structure are surface, too, but in no box.
+            return (0, 0, 0), self.shape
+        own = boxes[:, self.holds(s)]
+        low, high = own[..., 0].min((0, 1)), own[..., 1].max((0, 1))
+        return tuple(low.tolist()), tuple((high - low + 1).tolist())
 
     def holds(self, s: int) -> Mask:
         """The classes that belong to structure `s`."""
@@ -171,25 +152,20 @@ class _Pair:
         return weights
 
 
-def _measure(
-    pair: _Pair,
-    s: int,
-    joint: npt.NDArray[np.int64],
-    sums: npt.NDArray[np.int64],
-    surface: SurfaceDistances | None,
-    elements: SurfaceDistances | None,
-) -> Measure:
-    own = pair.holds(s)
+def _measure(pair: _Pair, s: int, counts: Counts, voxels: bool, elements: bool) -> Measure:
+    own, joint = pair.holds(s), counts.joint
     n_prediction, n_reference = int(joint[own].sum()), int(joint[:, own].sum())
+    both = n_prediction > 0 and n_reference > 0
+    surface, pieces = pair.distances(s, counts, voxels, elements) if both else (None, None)
     return Measure(
         n_reference=n_reference,
         n_prediction=n_prediction,
         n_both=int(joint[np.ix_(own, own)].sum()),
         n_voxels=int(joint.sum()),
-        centre_reference=_centre(sums[1, own].sum(0), n_reference, pair),
-        centre_prediction=_centre(sums[0, own].sum(0), n_prediction, pair),
+        centre_reference=_centre(counts.sums[1, own].sum(0), n_reference, pair),
+        centre_prediction=_centre(counts.sums[0, own].sum(0), n_prediction, pair),
         surface=surface,
-        elements=elements,
+        elements=pieces,
     )
 
 
@@ -201,13 +177,9 @@ def _centre(sums: npt.NDArray[np.int64], n: int, pair: _Pair) -> tuple[float, ..
     return tuple(own[::-1] if pair.flip else own)
 
 
-def _of_structure(places: Any, bits: Any, barred: Any, s: int) -> tuple[Any, Any]:
-    mine = (bits & np.uint64(1 << s)) != 0
-    return places[mine], barred[mine]
-
-
 def _three_axes(array: npt.NDArray[Any], flip: bool) -> npt.NDArray[Any]:
     turned = array.T if flip else array
     found = np.ascontiguousarray(turned if turned.ndim == 3 else turned[None])
     # A copy costs less than compiling every loop again for memory of another kind.
-    return found if found.flags.writeable and found.flags.aligned else found.copy()
+    ready = found.flags.writeable and found.flags.aligned and found.ctypes.data % 8 == 0
+    return found if ready else found.copy()

@@ -1,124 +1,141 @@
 """Distances from surface to surface without a distance transform: exact, and only where there is surface.
 
-The target lies in rows, each with its sorted columns. Rows around a query are visited by growing distance
-and the walk ends where the next row is further than the best answer; the answer of the previous query, which
-lies near by, bounds the first guess. A query that finds nothing in the nearest rows compares blocks of 8x8
-rows by their bounding boxes instead, so that a far island costs little.
+Both surfaces are rows of bits on one box. Rows around a query are visited by growing distance, and of each
+the 63 columns around the query are looked at in one step, through a mask that lets pass what is nearer than
+the best answer so far; the walk ends where the next row is further than that. The first guess is the answer
+of the previous query or of the last one in the same column. A query that finds nothing in the nearest rows
+compares blocks of 8x8 rows by their bounding boxes instead, so that a far island costs little.
 """
 
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 from numba import njit
 
+from medseg.metrics.bitrows import count_bits, zeros_above, zeros_below
 from medseg.metrics.measures import Distances
 
-_NEAR_ROWS = 512
+_NEAR_ROWS = 256
 _SIDE = 8
+_FINE = 4
+"""Masks per squared column step; whole voxels of equal spacing need one."""
+_EPS = 1e-9
+"""Of a squared column step over `_FINE`: what is nearer by less than this is not looked for."""
 
-Places = npt.NDArray[np.int64]
 
+class Near(NamedTuple):
+    """The rows around a query.
 
-def nearest(
-    queries: Places, targets: Places, grid: tuple[int, int, int], spacing_mm: tuple[float, ...]
-) -> Distances:
-    """Millimetres from each query to its nearest target, both as sorted places on a grid; shape of `queries`.
-
-    Args:
-        queries: places counted row by row, shape (n,).
-        targets: the same, at least one.
-        grid: lengths of the axes; the last one is the row.
-        spacing_mm: along the same axes.
+    Attributes:
+        steps: to each row along both row axes, nearest first, shape (n, 2).
+        squared: distances, mm2, shape (n,).
+        reach: up to which squared distance no row is left out.
+        border: rows that `steps` reach beyond a box, along both axes.
     """
-    if not len(queries):
-        return np.zeros(0)
-    rows, columns = np.divmod(targets, grid[2])
-    first = rows // grid[1]
-    second = rows - first * grid[1]
-    low = np.asarray([first[0], second.min()])
-    size = np.asarray([first[-1] - first[0] + 1, second.max() - low[1] + 1])
-    starts = np.zeros(int(size[0] * size[1]) + 1, np.int64)
-    local = (first - low[0]) * size[1] + (second - low[1])
-    starts[1:] = np.cumsum(np.bincount(local, minlength=len(starts) - 1))
-    columns = columns.astype(np.int32)
-    steps = np.asarray(spacing_mm, np.float64)
-    offsets, reach = _near_offsets(tuple(grid), tuple(spacing_mm))
-    boxes = _boxes(starts, columns, size)
-    words = _row_bits(starts, columns, int(columns.min()))
-    return _search(
-        queries, np.asarray(grid), starts, columns, low, size, steps, *offsets, reach, boxes, words
-    )
+
+    steps: npt.NDArray[np.int64]
+    squared: npt.NDArray[np.float64]
+    reach: float
+    border: tuple[int, int]
 
 
-@lru_cache(maxsize=8)
-def _near_offsets(grid: tuple[int, int, int], spacing_mm: tuple[float, ...]) -> Any:
-    """Steps to the nearest rows, nearest first, and the squared distance up to which none is left out."""
+@lru_cache(maxsize=64)
+def near_rows(size: tuple[int, int], spacing_mm: tuple[float, ...]) -> Near:
+    """The rows to visit around each query of a box with `size` rows along the first two axes."""
     a, b, _ = spacing_mm
-    radius = float(np.sqrt(_NEAR_ROWS * a * b / np.pi)) if grid[0] > 1 else _NEAR_ROWS * b / 2
-    span = min(int(radius / a), grid[0] - 1), min(int(radius / b), grid[1] - 1)
-    di, dj = np.meshgrid(np.arange(-span[0], span[0] + 1), np.arange(-span[1], span[1] + 1), indexing="ij")
+    radius = float(np.sqrt(_NEAR_ROWS * a * b / np.pi)) if size[0] > 1 else _NEAR_ROWS * b / 2
+    border = min(int(radius / a), size[0] - 1), min(int(radius / b), size[1] - 1)
+    di, dj = np.meshgrid(*(np.arange(-n, n + 1) for n in border), indexing="ij")
     squared = (di * a) ** 2 + (dj * b) ** 2
     kept = squared <= radius**2
     order = np.argsort(squared[kept], kind="stable")
-    di, dj, squared = di[kept][order], dj[kept][order], squared[kept][order]
-    return (di, dj, squared), radius**2
+    steps = np.stack([di[kept][order], dj[kept][order]], axis=1)
+    return Near(steps, squared[kept][order], radius**2, border)
+
+
+@lru_cache(maxsize=1)
+def _masks() -> npt.NDArray[np.uint64]:
+    """The 63 columns around a query that lie nearer than the root of (index / _FINE) columns."""
+    masks = np.zeros(_FINE * 32**2 + 1, np.uint64)
+    steps = np.arange(-31, 32)
+    bits = np.uint64(1) << (steps + 31).astype(np.uint64)
+    for index in range(len(masks)):
+        masks[index] = bits[_FINE * steps**2 < index].sum(dtype=np.uint64)
+    return masks
+
+
+def nearest(
+    asking: npt.NDArray[np.uint64], held: npt.NDArray[np.uint64], near: Near, spacing_mm: tuple[float, ...]
+) -> Distances:
+    """Millimetres from each bit of `asking` to the nearest of `held`, both in rows with `near.border` around.
+
+    In the order of bits; `held` has at least one.
+    """
+    n = count_bits(asking)
+    offsets = (near.steps[:, 0] * held.shape[1] + near.steps[:, 1]) * held.shape[2]
+    steps = np.asarray(spacing_mm, np.float64)
+    return _search(
+        asking,
+        held,
+        n,
+        np.asarray(near.border),
+        near.steps,
+        offsets.astype(np.uint64),
+        near.squared,
+        near.reach,
+        steps,
+        _masks(),
+    )
 
 
 @njit(cache=True, nogil=True)
-def _boxes(starts: Any, columns: Any, size: Any) -> Any:
-    """The blocks of rows that hold targets: first and last row on both axes and column, shape (n, 6)."""
-    n_i, n_j = (size[0] + _SIDE - 1) // _SIDE, (size[1] + _SIDE - 1) // _SIDE
-    boxes = np.empty((n_i * n_j, 6), np.int64)
+def _blocks(held: Any, border: Any) -> Any:
+    """The blocks of rows that hold bits: first and last row on both axes and bit, shape (n, 6)."""
+    n0, n1, n_words = held.shape
+    blocks = np.empty(((n0 // _SIDE + 1) * (n1 // _SIDE + 1), 6), np.int64)
     n = 0
-    for bi in range(n_i):
-        for bj in range(n_j):
-            i0, i1, j0, j1, k0, k1 = size[0], -1, size[1], -1, np.int64(1) << 60, np.int64(-1)
-            for i in range(bi * _SIDE, min((bi + 1) * _SIDE, size[0])):
-                for j in range(bj * _SIDE, min((bj + 1) * _SIDE, size[1])):
-                    a, b = starts[i * size[1] + j], starts[i * size[1] + j + 1]
-                    if a < b:
-                        i0, i1, j0, j1 = min(i0, i), max(i1, i), min(j0, j), max(j1, j)
-                        k0, k1 = min(k0, columns[a]), max(k1, columns[b - 1])
+    for top in range(border[0], n0 - border[0], _SIDE):
+        for left in range(border[1], n1 - border[1], _SIDE):
+            i0, i1, j0, j1, k0, k1 = n0, -1, n1, -1, 64 * n_words, -1
+            for i in range(top, min(top + _SIDE, n0 - border[0])):
+                for j in range(left, min(left + _SIDE, n1 - border[1])):
+                    for w in range(n_words):
+                        word = held[i, j, w]
+                        if word:
+                            i0, i1, j0, j1 = min(i0, i), max(i1, i), min(j0, j), max(j1, j)
+                            k0 = min(k0, 64 * w + np.int64(zeros_below(word)))
+                            k1 = max(k1, 64 * w + 63 - np.int64(zeros_above(word)))
             if i1 >= 0:
-                boxes[n] = (i0, i1, j0, j1, k0, k1)
+                blocks[n] = (i0, i1, j0, j1, k0, k1)
                 n += 1
-    return boxes[:n]
+    return blocks[:n]
 
 
 @njit(cache=True, nogil=True)
-def _row_bits(starts: Any, columns: Any, first: int) -> Any:
-    """Each row as bits from the column `first` on, between two empty words, shape (rows, words)."""
-    words = np.zeros((len(starts) - 1, (columns.max() - first) // 64 + 3), np.uint64)
-    for row in range(len(starts) - 1):
-        for at in range(starts[row], starts[row + 1]):
-            place = columns[at] - first + 64
-            words[row, place >> 6] |= np.uint64(1) << np.uint64(place & 63)
-    return words
-
-
-@njit(cache=True, nogil=True)
-def _nearest_column(columns: Any, start: int, stop: int, k: int) -> int:
-    """The place in the row of the column nearest to k."""
-    if stop - start <= 8:
-        best = start
-        for at in range(start + 1, stop):
-            if abs(columns[at] - k) < abs(columns[best] - k):
-                best = at
-        return best
-    low, high = start, stop
-    while low < high:
-        middle = (low + high) // 2
-        if columns[middle] < k:
-            low = middle + 1
-        else:
-            high = middle
-    if low == stop or (low > start and k - columns[low - 1] <= columns[low] - k):
-        return low - 1
-    return low
+def _nearest_bit(line: Any, k: int) -> int:
+    """The set bit nearest to k in a row; -1 where none is set."""
+    at, up, down = k >> 6, -1, -1
+    word = line[at] >> np.uint64(k & 63)
+    if word:
+        up = k + np.int64(zeros_below(word))
+    w = at + 1
+    while up < 0 and w < len(line):
+        if line[w]:
+            up = 64 * w + np.int64(zeros_below(line[w]))
+        w += 1
+    word = line[at] << np.uint64(63 - (k & 63))
+    if word:
+        down = k - np.int64(zeros_above(word))
+    w = at - 1
+    while down < 0 and w >= 0:
+        if line[w]:
+            down = 64 * w + 63 - np.int64(zeros_above(line[w]))
+        w -= 1
+    return down if up < 0 or (down >= 0 and k - down < up - k) else up
 
 
 @njit(cache=True, nogil=True)
@@ -130,89 +147,106 @@ def _outside(low: int, high: int, at: int) -> int:
 
 
 @njit(cache=True, nogil=True)
+def _far(held: Any, blocks: Any, steps: Any, place: Any, guess: Any) -> Any:
+    """Squared distance and place of the nearest bit by blocks, if nearer than `guess`, else the guess."""
+    s0, s1, s2 = steps
+    i, j, k = place
+    best, ti, tj, tk = guess
+    for n in range(len(blocks)):
+        box = blocks[n]
+        bound = (_outside(box[0], box[1], i) * s0) ** 2 + (_outside(box[2], box[3], j) * s1) ** 2
+        if bound + (_outside(box[4], box[5], k) * s2) ** 2 >= best:
+            continue
+        for a in range(box[0], box[1] + 1):
+            for b in range(box[2], box[3] + 1):
+                plane = ((i - a) * s0) ** 2 + ((j - b) * s1) ** 2
+                if plane >= best:
+                    continue
+                at = _nearest_bit(held[a, b], k)
+                found = plane + ((k - at) * s2) ** 2
+                if at >= 0 and found < best:
+                    best, ti, tj, tk = found, a, b, at
+    return best, ti, tj, tk
+
+
+@njit(cache=True, nogil=True)
+def _nearer(hit: Any) -> int:
+    """Signed steps to the bit nearest to the middle of a window that has one."""
+    up, down = hit >> np.uint64(31), hit & ((np.uint64(1) << np.uint64(31)) - np.uint64(1))
+    right = np.int64(zeros_below(up)) if up else 64
+    left = np.int64(zeros_above(down)) - 32 if down else 64
+    return right if right <= left else -left
+
+
+@njit(cache=True, nogil=True)
+def _squared(place: Any, ti: int, tj: int, tk: int, steps: Any) -> float:
+    """Squared distance to a place; infinite where there is none."""
+    if ti < 0:
+        return np.inf
+    i, j, k = place
+    return float(((i - ti) * steps[0]) ** 2 + ((j - tj) * steps[1]) ** 2 + ((k - tk) * steps[2]) ** 2)
+
+
+@njit(cache=True, nogil=True)
 def _search(
-    queries: Any,
-    grid: Any,
-    starts: Any,
-    columns: Any,
-    low: Any,
-    size: Any,
-    steps: Any,
-    di: Any,
-    dj: Any,
+    asking: Any,
+    held: Any,
+    n_asking: int,
+    border: Any,
+    near: Any,
+    offsets: Any,
     squared: Any,
     reach: float,
-    boxes: Any,
-    words: Any,
+    steps: Any,
+    masks: Any,
 ) -> Any:
-    k_low = boxes[:, 4].min()
-    one, last_window = np.uint64(1), 64 * (words.shape[1] - 1)
-    # Where the best answer is nearer than this, a row is asked by its 64 bits around the query.
-    near = (31 * steps[2]) ** 2
-    distances = np.empty(len(queries), np.float64)
-    # The answer of the previous query; at first any target.
-    t_i, t_j, t_k = np.int64(boxes[0, 0]), np.int64(boxes[0, 2]), np.int64(boxes[0, 4])
-    row = t_i * size[1]
-    for j in range(size[1]):
-        if starts[row + j] < starts[row + j + 1]:
-            t_j, t_k = np.int64(j), np.int64(columns[starts[row + j]])
-            break
-    s0, s1, s2 = steps
-    for q in range(len(queries)):
-        place = queries[q]
-        line = place // grid[2]
-        k = place - line * grid[2]
-        i = line // grid[1]
-        j = line - i * grid[1] - low[1]
-        i -= low[0]
-        best = ((i - t_i) * s0) ** 2 + ((j - t_j) * s1) ** 2 + ((k - t_k) * s2) ** 2
-        away = (_outside(0, size[0] - 1, i) * s0) ** 2 + (_outside(0, size[1] - 1, j) * s1) ** 2
-        settled = False
-        window = k - k_low + 32
-        beside = 0 <= window < last_window
-        word, shift = window >> 6, np.uint64(window & 63)
-        mask, masked = np.uint64(0), np.inf
-        if away <= reach:
-            for o in range(len(squared)):
-                if squared[o] >= best:
-                    settled = True
-                    break
-                a, b = i + di[o], j + dj[o]
-                if a < 0 or a >= size[0] or b < 0 or b >= size[1]:
-                    continue
-                row = a * size[1] + b
-                if beside and best < near:
-                    if best != masked:
-                        # Columns that could be nearer than the best answer so far.
-                        masked, w = best, np.uint64(np.sqrt(best) / s2)
-                        mask = ((one << (w + w + one)) - one) << (np.uint64(32) - w)
-                    bits = words[row, word] >> shift
-                    bits |= (words[row, word + 1] << one) << (np.uint64(63) - shift)
-                    if bits & mask == 0:
+    n0, n1, n_words = held.shape
+    flat, one, most = held.reshape(-1), np.uint64(1), np.uint64(63)
+    per = _FINE / steps[2] ** 2
+    scaled, last_mask = squared * per, float(len(masks) - 1)
+    # Only an answer up to here was sought in all rows and columns that could hold it.
+    reach = min(reach, (31 * steps[2]) ** 2)
+    blocks = np.empty((0, 6), np.int64)
+    distances, q = np.empty(n_asking, np.float64), 0
+    ti, tj, tk = np.int64(-1), np.int64(0), np.int64(0)
+    answers = np.full((64 * n_words, 3), -1, np.int64)
+    for i in range(border[0], n0 - border[0]):
+        for j in range(border[1], n1 - border[1]):
+            for w in range(n_words):
+                word, shared = asking[i, j, w], held[i, j, w]
+                while word:
+                    rest = word & (word - np.uint64(1))
+                    if (word ^ rest) & shared:
+                        distances[q], word, q = 0, rest, q + 1
                         continue
-                start, stop = starts[row], starts[row + 1]
-                if start == stop:
-                    continue
-                at = columns[_nearest_column(columns, start, stop, k)]
-                found = squared[o] + ((k - at) * s2) ** 2
-                if found < best:
-                    best, t_i, t_j, t_k = found, a, b, np.int64(at)
-            settled = settled or best <= reach
-        if not settled:
-            for n in range(len(boxes)):
-                box = boxes[n]
-                bound = (_outside(box[0], box[1], i) * s0) ** 2 + (_outside(box[2], box[3], j) * s1) ** 2
-                if bound >= best or bound + (_outside(box[4], box[5], k) * s2) ** 2 >= best:
-                    continue
-                for a in range(box[0], box[1] + 1):
-                    for b in range(box[2], box[3] + 1):
-                        plane = ((i - a) * s0) ** 2 + ((j - b) * s1) ** 2
-                        start, stop = starts[a * size[1] + b], starts[a * size[1] + b + 1]
-                        if plane >= best or start == stop:
-                            continue
-                        at = columns[_nearest_column(columns, start, stop, k)]
-                        found = plane + ((k - at) * s2) ** 2
-                        if found < best:
-                            best, t_i, t_j, t_k = found, a, b, np.int64(at)
-        distances[q] = np.sqrt(best)
+                    place = i, j, 64 * w + np.int64(zeros_below(word))
+                    word = rest
+                    ui, uj, uk = answers[place[2]]
+                    best = _squared(place, ti, tj, tk, steps)
+                    other = _squared(place, ui, uj, uk, steps)
+                    if other < best:
+                        best, ti, tj, tk = other, ui, uj, uk
+                    row, left = (i * n1 + j) * n_words, place[2] - 31
+                    base, shift = np.uint64(row + (left >> 6)), np.uint64(left & 63)
+                    limit = best * per + (1 - _EPS)
+                    for o in range(len(scaled)):
+                        room = limit - scaled[o]
+                        if room < 1:
+                            break
+                        at = base + offsets[o]
+                        window = (flat[at] >> shift) | (flat[at + one] << one << (most - shift))
+                        hit = window & masks[np.int64(min(room, last_mask))]
+                        if hit:
+                            away = _nearer(hit)
+                            found = squared[o] + (away * steps[2]) ** 2
+                            if found < best:
+                                best, limit = found, found * per + (1 - _EPS)
+                                ti, tj, tk = i + near[o, 0], j + near[o, 1], place[2] + away
+                    if best > reach:
+                        if len(blocks) == 0:
+                            blocks = _blocks(held, border)
+                        best, ti, tj, tk = _far(held, blocks, steps, place, (best, ti, tj, tk))
+                    distances[q] = np.sqrt(best)
+                    answers[place[2]] = ti, tj, tk
+                    q += 1
     return distances

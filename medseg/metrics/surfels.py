@@ -6,6 +6,7 @@ surface-distance (Nikolov et al., arXiv:1809.04430; Apache-2.0) published NSD wi
 
 from __future__ import annotations
 
+from functools import lru_cache
 from itertools import product
 
 import numpy as np
@@ -41,7 +42,7 @@ def element_sizes(spacing_mm: Spacing) -> npt.NDArray[np.float64]:
     Args:
         spacing_mm: in the array's axis order, two or three axes.
     """
-    return _lengths(spacing_mm) if len(spacing_mm) == 2 else _areas(spacing_mm)
+    return _lengths(*spacing_mm) if len(spacing_mm) == 2 else _areas(*spacing_mm)
 
 
 def surface_elements(mask: Mask) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.uint8]]:
@@ -76,19 +77,19 @@ def bit_of(corner: tuple[int, ...]) -> int:
     return place
 
 
-def _areas(spacing_mm: Spacing) -> npt.NDArray[np.float64]:
-    a, b, c = spacing_mm
+@lru_cache(maxsize=64)
+def _areas(a: float, b: float, c: float) -> npt.NDArray[np.float64]:
     faces = np.asarray([b * c, a * c, a * b]) / 8
     areas = np.zeros(256)
     for code, triangles in enumerate(_TRIANGLES.split()):
         normals = [[int(digit) for digit in t] for t in triangles.split(",")] if triangles != "-" else []
         areas[code] = areas[255 - code] = sum(float(np.linalg.norm(n * faces)) for n in normals)
+    areas.flags.writeable = False
     return areas
 
 
-def _lengths(spacing_mm: Spacing) -> npt.NDArray[np.float64]:
+def _lengths(down: float, right: float) -> npt.NDArray[np.float64]:
     """Straight through a cell where two neighbours share a side, a half diagonal round each lone corner."""
-    down, right = spacing_mm
     half_diagonal = 0.5 * float(np.hypot(down, right))
     lengths = np.full(16, half_diagonal)
     lengths[[0b0000, 0b1111]] = 0.0

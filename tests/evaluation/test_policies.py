@@ -246,12 +246,14 @@ def test_p16_labels_of_256_and_below_0_are_kept_apart(bench: Bench) -> None:
 
 
 def test_p17_counts_and_places_are_64_bit() -> None:
-    from medseg.metrics.searching import nearest
+    from medseg.metrics import score
 
-    far = np.asarray([0, 2**33, 2**33 + 5], np.int64)
-    grid = (2**12, 2**12, 2**12)
-    found = nearest(far + 3, far, grid, (1.0, 1.0, 1.0))
-    assert found.tolist() == [3, 2, 3]
+    # More than 2**31 voxels, of which the system maps hardly a page.
+    labels = [np.zeros((2**11, 2**10, 2**10 + 8), np.uint8) for _ in range(2)]
+    labels[0][-4:, -4:, -4:], labels[1][-4:, -4:, -7:-3] = 1, 1
+    found = score(*labels, {"it": 1}, (1.0, 1.0, 1.0), how="monai")["it"].metrics
+    assert found["hausdorff_mm"] == 3
+    assert found["tn_voxels"] == labels[0].size - 16 * 7
 
 
 def test_p18_a_tolerance_of_0_is_the_share_of_coinciding_surface(bench: Bench) -> None:

@@ -70,6 +70,39 @@ def test_both_engines_give_the_same_numbers(
     assert fast.overall == pytest.approx(plain.overall, abs=1e-9, nan_ok=True)
 
 
+def _scattered(shape: tuple[int, ...], seed: int) -> np.ndarray:
+    """A few small boxes, also at the edges and far apart."""
+    rng = np.random.default_rng(seed)
+    out = np.zeros(shape, np.uint16)
+    for corner in (*rng.integers(0, shape, (3, len(shape))), np.asarray(shape) - 1):
+        out[tuple(slice(c, c + 2) for c in corner)] = rng.integers(1, 4)
+    return out
+
+
+@pytest.mark.parametrize("how", ["medseg", "deepmind"])
+@pytest.mark.parametrize("ignore_label", [None, 3])
+@pytest.mark.parametrize(
+    ("shape", "spacing"),
+    [
+        ((3, 30, 200), (1.0, 1.0, 1.0)),
+        ((64, 5, 65), (5.0, 0.7, 0.7)),
+        ((40, 40, 63), (0.05, 1.0, 12.0)),
+        ((130, 129), (0.3, 1.3)),
+    ],
+)
+def test_both_engines_agree_over_long_rows_and_far_apart(
+    shape: tuple[int, ...], spacing: tuple[float, ...], ignore_label: int | None, how: str
+) -> None:
+    pair = _scattered(shape, 1), _scattered(shape, 2)
+    fast, plain = (
+        score(*pair, {"one": (1, 2), "all": (1, 2, 3)}, spacing, how=how, ignore_label=ignore_label, engine=e)  # type: ignore[arg-type]
+        for e in ("numba", "scipy")
+    )
+    assert len(fast.structures) == 2
+    for one, other in zip(fast.structures, plain.structures, strict=True):
+        assert one.metrics == pytest.approx(other.metrics, abs=1e-9, nan_ok=True)
+
+
 @QUICK
 @given(MASKS, SPACINGS)
 def test_scores_are_symmetric_and_bounded(

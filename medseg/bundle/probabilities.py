@@ -40,6 +40,6 @@ def probabilities(predictor: Predictor, images: tuple[Path, ...]) -> np.ndarray:
     for step in steps[:last]:
         item = step(item)
     found = torch.as_tensor(item[predictor.pred_key]).float().cpu()
-    if "Activationsd" not in names[:last]:
+    if "Activationsd" not in names[:last] and not getattr(predictor.inferer, "gives_probabilities", False):
         found = torch.softmax(found, 0) if steps[last].argmax[0] else torch.sigmoid(found)
     return np.moveaxis(found.numpy(), 0, -1)

@@ -12,6 +12,7 @@ from monai.inferers import SliceInferer, SlidingWindowInferer
 from medseg.errors import BundleError, GeometryError
 from medseg.inference.decision import Decision
 from medseg.inference.inferer import LabelMapInferer
+from medseg.inference.mirrored import MirroredWindowInferer
 from medseg.inference.plan import Plan
 from medseg.inference.windows import Windows
 
@@ -62,7 +63,12 @@ def understood(inferer: Any, postprocessing: Any, preprocessing: Any = None) -> 
         return Understood(inferer.plan, tuple(steps))
     windows, slice_axis = _windows(inferer)
     decision, rest = _decision(steps)
-    return Understood(Plan(windows, decision, slice_axis=slice_axis), rest)
+    if not isinstance(inferer, MirroredWindowInferer):
+        return Understood(Plan(windows, decision, slice_axis=slice_axis), rest)
+    if decision.activation != "none":
+        raise _unknown("Activationsd after MirroredWindowInferer, which gives probabilities")
+    decision = replace(decision, activation=inferer.decision.activation)
+    return Understood(Plan(windows, decision, inferer.mirroring), rest)
 
 
 def _check_preprocessing(steps: Sequence[Any]) -> None:
@@ -79,7 +85,7 @@ def _unknown(found: str) -> GeometryError:
 
 
 def _windows(inferer: Any) -> tuple[Windows, int | None]:
-    if type(inferer) not in (SlidingWindowInferer, SliceInferer):
+    if type(inferer) not in (SlidingWindowInferer, MirroredWindowInferer, SliceInferer):
         raise _unknown(f"inferer {type(inferer).__name__}")
     is_plain = inferer.padding_mode in ("constant",) and not inferer.with_coord
     if not is_plain or isinstance(inferer.roi_size, int):

@@ -84,6 +84,8 @@ def test_dollar_expressions_are_on_the_short_list(bundle, name):
 @every_bundle
 def test_wiring_is_the_same_in_every_bundle(bundle):
     train, model = config(bundle, "train"), config(DEMO, "train")
+    # How windows are seen is each bundle's own: the photographs are mirrored.
+    train["validate"]["inferer"] = model["validate"]["inferer"] = None
     inference, inference_model = config(bundle, "inference"), config(DEMO, "inference")
     assert {key: train[key] for key in TRAIN_WIRING} == {key: model[key] for key in TRAIN_WIRING}
     assert {key: inference[key] for key in INFERENCE_WIRING} == {

@@ -27,6 +27,7 @@ CLASSES = (
     "medseg.networks",
     "medseg.losses",
     "medseg.inference.inferer",
+    "medseg.inference.mirrored",
     "medseg.postprocess",
     "medseg.metrics",
     "medseg.training",

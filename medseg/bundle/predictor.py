@@ -22,6 +22,7 @@ from medseg.inference.inferer import way_of
 from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
 from medseg.inference.pipeline import write_blocks, write_strips
+from medseg.inference.probabilities import kept
 from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.scan import open_scan
 from medseg.inference.slabs import Network, Tiling, VolumeSource
@@ -47,6 +48,7 @@ class Predictor:
         head: the beginning of the preprocessing, where it can be done plane by plane.
         max_ram: bytes that the process may take; None for no limit.
         is_auto: a scan that the engine can't bring back goes the bundle's own way, and that is told.
+        probabilities: a file that the engine puts a case's probabilities in, for `read_back`; None for none.
         watch: put around what scores a case's windows, for whoever measures the scores as they pass.
     """
 
@@ -66,6 +68,7 @@ class Predictor:
     runtime: str = "torch"
     why_torch: str = ""
     is_auto: bool = True
+    probabilities: Path | None = None
     tell: Callable[[str], object] = warnings.warn
     watch: Callable[[Network], Network] = field(default=lambda network: network, repr=False)
     _measured: tuple[int, int] | None = field(default=None, repr=False)
@@ -155,7 +158,7 @@ class Predictor:
 
     def _demand(self, scan: Prepared, n_inputs: int, is_streamed: bool) -> Demand:
         network, n_channels = self._measured or (0, 0)
-        load = Load(resident_bytes(), network, 0, n_inputs, n_channels, is_streamed)
+        load = Load(resident_bytes(), network, 0, n_inputs, n_channels, is_streamed, bool(self.probabilities))
         ways = ways_of_running(load, self.windows, scan.way, scan.source.shape)
         return within(self.max_ram, (way for way in ways if way.on_disk))
 
@@ -220,15 +223,20 @@ class Predictor:
     def blocks(self, scan: Prepared, demand: Demand) -> Iterator[Block]:
         """The engine's blocks of one scan."""
         assert self.understood is not None
-        return label_blocks(
+        plan = self.understood.plan
+        blocks = label_blocks(
             scan.source,
-            self.watch(self.understood.plan.scoring(self._networks)),
+            self.watch(plan.scoring(self._networks)),
             self.windows,
             scan.way,
             self.deciding(),
             device=self.device,
             n_strips=demand.n_strips,
+            probabilities_after=plan.finishing() if self.probabilities else None,
         )
+        if self.probabilities is None or self._measured is None:
+            return blocks
+        return kept(blocks, self.probabilities, scan.way.shape, self._measured[1])
 
     def _as_maps(self, blocks: Iterator[Block], shape: tuple[int, ...]) -> np.ndarray:
         """One map per region, shape (x, y, z, region)."""

@@ -1,4 +1,4 @@
-"""A bundle's probabilities on the scan's own grid, for those who want more than labels."""
+"""A bundle's probabilities by its own steps, for bundles that the engine does not know."""
 
 from __future__ import annotations
 

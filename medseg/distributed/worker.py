@@ -27,6 +27,7 @@ from medseg.inference.cohort import Outcome, one_line
 from medseg.inference.confidence import Meter
 from medseg.inference.delivery import Result, Wanted, beside, deliver, outputs_of
 from medseg.inference.privacy import redacted
+from medseg.inference.probabilities import read_back
 from medseg.inference.staging import Staged, stage
 from medseg.labels import Structure
 
@@ -166,6 +167,7 @@ class Worker:
 
     def _result(self, case: Case, staged: Staged, scratch: Path) -> Result:
         self._read_confidence(())
+        self.predictor.probabilities = scratch / "probabilities" if self.job.wanted.probabilities else None
         if self.asks.n_axes == 3 and len(staged.shape) == 2:
             raise GeometryError("a picture", "a volume", "take a bundle that was made for pictures")
         try:
@@ -177,8 +179,16 @@ class Worker:
             self._refuse_misfit(staged, error)
             raise
         confidence = self._read_confidence(self._named(labels, staged))
-        asked = self.job.wanted.probabilities
-        return Result(labels, confidence, probabilities(self.predictor, staged.images) if asked else None)
+        return Result(labels, confidence, self._probabilities(staged))
+
+    def _probabilities(self, staged: Staged) -> np.ndarray | None:
+        """What the engine put in its file; where the bundle went its own way, by the bundle's own steps."""
+        file = self.predictor.probabilities
+        if file is None:
+            return None
+        if file.exists():
+            return read_back(file, staged.shape)
+        return probabilities(self.predictor, staged.images)
 
     def _labels(self, case: Case, staged: Staged, scratch: Path) -> np.ndarray:
         if staged.like is None:

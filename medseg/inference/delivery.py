@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from medseg.errors import GeometryError
 from medseg.inference.cases import Case
 from medseg.inference.staging import Staged
 from medseg.labels import Structure
-from medseg.writers import write_label_map
+from medseg.writers import LabelMapFile, label_header, read_header, replacing, write_label_map
 from medseg.writers.dicom_seg import Kind, write_dicom_seg
 from medseg.writers.images import PICTURES, VOLUMES, write_picture, write_volume
 from medseg.writers.preview import write_preview
@@ -170,16 +169,12 @@ def _structure_path(output: Path, structure: Structure) -> Path:
 def _write_probabilities(path: Path, staged: Staged, probabilities: np.ndarray) -> Path:
     if staged.like is None:
         raise GeometryError("probabilities of a picture", "a volume", "leave out --probabilities")
-    source = nib.load(staged.like)
-    new = nib.Nifti1Image(probabilities.astype(np.float32), source.affine)
-    new.set_sform(source.affine, code=int(source.header["sform_code"]) or 1)
-    partial = path.with_name(f".{os.getpid()}.{path.name}")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        nib.save(new, partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+    header = label_header(read_header(staged.like), np.float32, probabilities.shape[-1])
+    header["descrip"] = b"medseg probabilities"
+    with replacing(path, overwrite=True) as partial, LabelMapFile(partial, header, compressed=True) as file:
+        for channel in range(probabilities.shape[-1]):
+            for k in range(probabilities.shape[2]):
+                file.write(probabilities[:, :, k : k + 1, channel])
     return path
 
 

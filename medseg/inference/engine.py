@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -12,6 +13,7 @@ import torch
 
 from medseg.inference.decision import Decision
 from medseg.inference.native import native_labels
+from medseg.inference.probabilities import Activation, native_probabilities
 from medseg.inference.slabs import Network, Source, Strip, Tiling, blended_slabs
 from medseg.inference.wayback import AxisMap, WayBack
 from medseg.inference.windows import Windows
@@ -27,10 +29,13 @@ class Block:
     Attributes:
         where: one slice per axis of the scan.
         labels: label numbers, or codes of regions without numbers; axes as in the scan.
+        probabilities: gives those of one channel after the other, until the next block is asked for; None
+            where they were not wanted.
     """
 
     where: tuple[slice, ...]
     labels: npt.NDArray[np.uint8 | np.uint16]
+    probabilities: Callable[[], Iterator[np.ndarray]] | None = None
 
 
 def label_blocks(
@@ -43,6 +48,7 @@ def label_blocks(
     device: torch.device | None = None,
     n_strips: int = 1,
     skip_agreeing: bool = True,
+    probabilities_after: Activation | None = None,
 ) -> Iterator[Block]:
     """Label numbers of a scan, block by block, ascending along the last axis of the scan (once per strip).
 
@@ -55,6 +61,8 @@ def label_blocks(
         n_strips: cut the plane of the slabs into this many parts, one after the other: less memory, more
             windows, equal labels.
         skip_agreeing: False interpolates at every voxel.
+        probabilities_after: blocks give probabilities too: the decision's activation, interpolation, and
+            this activation; None for labels alone.
     """
     axis = slab_axis(way)
     device = device or torch.device("cpu")
@@ -70,7 +78,13 @@ def label_blocks(
                 here = tuple(local if a == axis else other for a, other in enumerate(axes))
                 rows = scores.narrow(axis + 1, first - row, stop - first)
                 labels = native_labels(rows, here, decision, skip_agreeing=skip_agreeing)
-                yield Block(_where(here), labels)
+                chances = None
+                if probabilities_after is not None:
+                    before = decision.activation
+                    chances = partial(
+                        native_probabilities, rows, here, before=before, after=probabilities_after
+                    )
+                yield Block(_where(here), labels, chances)
 
 
 def slab_axis(way: WayBack) -> int:

@@ -71,6 +71,7 @@ class Load:
         scan_bytes: of the scan's voxels in their file's type.
         n_inputs, n_channels: channels into and out of the network.
         is_streamed: False where preprocessing needs the whole volume.
+        has_probabilities: they are made beside the labels.
     """
 
     resident_bytes: int
@@ -79,6 +80,7 @@ class Load:
     n_inputs: int
     n_channels: int
     is_streamed: bool
+    has_probabilities: bool = False
 
 
 def ways_of_running(load: Load, windows: Windows, way: WayBack, shape: Sequence[int]) -> Iterator[Demand]:
@@ -126,6 +128,9 @@ def _peak(
     rows = min(N_SLICES * shape[axis] / way.shape[-1] + 2, shape[axis])
     # Codes of some rows twice, the labels, and activated scores of two planes while their table grows.
     deciding = int(widest * rows * 4) + native_plane * N_SLICES * 4 + 3 * 8 * widest * load.n_channels
+    if load.has_probabilities:
+        # Of one channel: sums on the grid's rows, and values between interpolations, all float64.
+        deciding += int(widest * rows * 8 * 4) + native_plane * N_SLICES * 8 * 5
     labels = 0 if n_strips == 1 else native_plane * 16
     scan = 0 if on_disk else load.scan_bytes
     planes = native_plane * 8 * 5 * load.n_inputs

@@ -56,7 +56,7 @@ def _compiled(
     for _ in range(missing):
         grid = grid.unsqueeze(-1)
     codes = _codes(grid, decision)
-    tables = (*(_table(axes[a]) for a in order), *[_FLAT] * missing)
+    tables = (*(axis_table(axes[a]) for a in order), *[_FLAT] * missing)
     out = np.empty([tables[a][0].shape[1] for a in (2, 1, 0)], np.uint16)
     threshold = np.nan if decision.threshold is None else decision.threshold
     rule = (ACTIVATIONS.index(decision.activation), threshold, skip)
@@ -76,7 +76,7 @@ def _codes(grid: torch.Tensor, decision: Decision) -> npt.NDArray[np.int16]:
     return np.ascontiguousarray(codes.transpose([slowest_first.index(a) for a in (3, 2, 1)]))
 
 
-def _table(axis: AxisMap) -> AxisTable:
+def axis_table(axis: AxisMap) -> AxisTable:
     """Points below and above each index and their weights; none for a point outside the grid."""
     below, share = (values[axis.first : axis.stop] for values in (axis.below, axis.share))
     if axis.is_exact:

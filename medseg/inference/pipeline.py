@@ -10,6 +10,7 @@ from tempfile import TemporaryFile
 import numpy as np
 
 from medseg.inference.engine import Block
+from medseg.inference.planes import Planes
 from medseg.writers import LabelMapFile, label_header, read_header, replacing
 
 
@@ -68,23 +69,15 @@ def write_strips(
     """
     header = label_header(read_header(like), np.uint8 if largest <= 255 else np.uint16)
     shape, dtype = header.get_data_shape(), header.get_data_dtype()
-    size = int(np.prod(shape[:-1])) * dtype.itemsize
     with TemporaryFile(dir=path.parent) as scratch:
-        scratch.truncate(size * shape[-1])
+        planes = Planes(scratch, shape[:-1], dtype, shape[-1])
         for block in blocks:
             for i, k in enumerate(range(block.where[-1].start, block.where[-1].stop)):
-                scratch.seek(k * size)
-                plane = (
-                    np.frombuffer(scratch.read(size), dtype).reshape(shape[:-1], order="F").copy(order="F")
-                )
-                plane[block.where[:-1]] = block.labels[..., i]
-                scratch.seek(k * size)
-                scratch.write(plane.tobytes(order="F"))
+                planes.put(k, block.where[:-1], block.labels[..., i])
         with (
             replacing(path, overwrite=overwrite) as partial,
             LabelMapFile(partial, header, compressed=path.name.lower().endswith(".gz")) as file,
         ):
             for k in range(shape[-1]):
-                scratch.seek(k * size)
-                file.write(np.frombuffer(scratch.read(size), dtype).reshape((*shape[:-1], 1), order="F"))
+                file.write(planes.get(k)[..., None])
     return path

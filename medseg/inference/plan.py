@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from medseg.inference.averaging import Mirroring, OverSlices, after_averaging, averaged
 from medseg.inference.decision import Decision
+from medseg.inference.probabilities import Activation
 from medseg.inference.slabs import Network
 from medseg.inference.windows import Windows
 
@@ -33,3 +34,9 @@ class Plan:
     def deciding(self, n_networks: int = 1) -> Decision:
         """The decision on what `scoring` gives."""
         return after_averaging(self.decision) if self.mirroring or n_networks > 1 else self.decision
+
+    def finishing(self) -> Activation:
+        """What makes probabilities of what the decision compares, on the scan's own grid."""
+        if self.decision.activation != "none":
+            return "none"
+        return "softmax" if self.decision.threshold is None else "sigmoid"

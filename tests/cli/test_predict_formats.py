@@ -320,6 +320,43 @@ def test_structures_probabilities_and_volumes_agree_with_the_label_map(bundle: P
     assert 1 / 3 < float(core["confidence"]) <= 1
 
 
+@pytest.mark.parametrize("ends", ["softmax", "late softmax", "late sigmoid"])
+def test_probabilities_of_the_engine_are_those_of_the_bundles_own_steps(tmp_path: Path, ends: str) -> None:
+    content = config()
+    steps = content["postprocessing"]["transforms"]
+    if ends != "softmax":
+        del steps[0]
+    if ends == "late sigmoid":
+        steps[1] = {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}
+    bundle = write_bundle(tmp_path / "ends", content)
+    scan = write_scan(tmp_path / "scan.nii.gz", (9, 8, 7))
+    for engine in ("stock", "stream"):
+        assert (
+            predict(bundle, "-i", scan, "-o", tmp_path / engine, "--engine", engine, "--probabilities") == 0
+        )
+    mine, theirs = (nib.load(tmp_path / e / "scan.probabilities.nii.gz") for e in ("stream", "stock"))
+    np.testing.assert_allclose(mine.get_fdata(), theirs.get_fdata(), atol=1e-5)
+    np.testing.assert_array_equal(mine.affine, theirs.affine)
+
+
+@pytest.mark.parametrize("kind", ["ensemble", "bounded ensemble", "mirrored"])
+def test_labels_are_the_highest_of_the_probabilities(tmp_path: Path, kind: str) -> None:
+    content = config()
+    if kind == "mirrored":
+        window = {"roi_size": [16, 16, 16], "overlap": 0.5, "mode": "gaussian", "mirror_axes": [1]}
+        content["inferer"] = {"_target_": "medseg.inference.LabelMapInferer", **window}
+        content["postprocessing"]["transforms"] = content["postprocessing"]["transforms"][3:]
+    bundles = [write_bundle(tmp_path / "one", content)]
+    if kind != "mirrored":
+        bundles.append(write_bundle(tmp_path / "other", content, seed=7))
+    limit = ("--max-ram", "8G") if "bounded" in kind else ()
+    scan = write_scan(tmp_path / "scan.nii.gz", (9, 8, 7))
+    assert predict(*bundles, "-i", scan, "-o", tmp_path / "out", "--probabilities", *limit) == 0
+    chances = labels_of(tmp_path / "out" / "scan.probabilities.nii.gz")
+    np.testing.assert_allclose(chances.sum(-1), 1, atol=1e-5)
+    np.testing.assert_array_equal(chances.argmax(-1), labels_of(tmp_path / "out" / "scan.nii.gz"))
+
+
 def test_an_interrupted_run_goes_on_where_it_stopped(bundle: Path, tmp_path: Path) -> None:
     for name in ("a", "b"):
         write_scan(tmp_path / "scans" / f"{name}.nii.gz", (9, 8, 7), seed=ord(name))

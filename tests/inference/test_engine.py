@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from monai.inferers import sliding_window_inference
 from scipy.ndimage import map_coordinates
+from scipy.special import softmax
 
 from medseg.inference.decision import Decision
-from medseg.inference.engine import label_blocks, label_volume
+from medseg.inference.engine import Block, label_blocks, label_volume
+from medseg.inference.probabilities import kept, read_back
 from medseg.inference.slabs import VolumeSource
 from medseg.inference.wayback import WayBack, axis_map
 from medseg.inference.windows import Windows
@@ -57,12 +60,21 @@ class Setting:
 
     def labels(self, decision: Decision, **options: Any) -> np.ndarray:
         """By the engine."""
+        return label_volume(self.blocks(decision, **options), self.way.shape)
+
+    def blocks(self, decision: Decision, **options: Any) -> Iterator[Block]:
+        """The engine's."""
         network = RandomNetwork(self.n_channels, self.seed)
-        blocks = label_blocks(VolumeSource(self.volume), network, self.windows, self.way, decision, **options)
-        return label_volume(blocks, self.way.shape)
+        return label_blocks(VolumeSource(self.volume), network, self.windows, self.way, decision, **options)
 
     def plain(self, decision: Decision) -> np.ndarray:
         """By MONAI's window and scipy's interpolation of every class."""
+        native = self.plain_scores(decision)
+        codes = native.argmax(0) if decision.threshold is None else _bits(native >= decision.threshold)
+        return codes.transpose(np.argsort(self.native_axes))
+
+    def plain_scores(self, decision: Decision) -> np.ndarray:
+        """Activated scores at every voxel, shape (channel, …) with axes as on the grid."""
         w = self.windows
         scores = sliding_window_inference(
             self.volume[None],
@@ -75,9 +87,7 @@ class Setting:
         clipped = [c.clip(0, n - 1) for c, n in zip(self.coordinates, scores.shape[1:], strict=True)]
         grid = np.meshgrid(*clipped, indexing="ij")
         probabilities = decision.activated(scores.double()).numpy()
-        native = np.stack([map_coordinates(p, grid, order=1) for p in probabilities])
-        codes = native.argmax(0) if decision.threshold is None else _bits(native >= decision.threshold)
-        return codes.transpose(np.argsort(self.native_axes))
+        return np.stack([map_coordinates(p, grid, order=1) for p in probabilities])
 
 
 def _bits(regions: np.ndarray) -> np.ndarray:
@@ -131,3 +141,21 @@ def test_streamed_labels_are_those_of_the_whole_volume(decision: Decision, setti
 def test_strips_change_no_voxel(decision: Decision, setting: Setting, n_strips: int) -> None:
     setting.windows = Windows(**{**vars(setting.windows), "batch_size": 1})
     np.testing.assert_array_equal(setting.labels(decision, n_strips=n_strips), setting.labels(decision))
+
+
+@pytest.mark.parametrize("decision", DECISIONS[:3])
+@settings(
+    max_examples=12,
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture],
+)
+@given(setting=any_setting(), n_strips=st.integers(1, 3))
+def test_kept_probabilities_are_those_of_the_whole_volume(tmp_path, decision, setting, n_strips) -> None:
+    after = "softmax" if decision.activation == "none" else "none"
+    blocks = setting.blocks(decision, n_strips=n_strips, probabilities_after=after)
+    list(kept(blocks, tmp_path / "raw", setting.way.shape, setting.n_channels))
+    found = read_back(tmp_path / "raw", setting.way.shape)
+    expected = setting.plain_scores(decision).transpose(0, *(1 + np.argsort(setting.native_axes)))
+    expected = softmax(expected, 0) if decision.activation == "none" else expected
+    np.testing.assert_allclose(np.moveaxis(found, -1, 0), expected, atol=2e-5)

@@ -12,10 +12,11 @@ import yaml
 
 from medseg.bundle.verbs import read_config, with_overrides
 from medseg.errors import OutputError
+from medseg.writers.lock import LOCK, holds_work
 
 OVERRIDES = "overrides.json"
 """The file of a trained bundle's ``configs`` with the settings of its run."""
-LEFT_BEHIND = shutil.ignore_patterns("models", "eval", "runs", "__pycache__", "*.pyc", "SHA256SUMS")
+LEFT_BEHIND = shutil.ignore_patterns("models", "eval", "runs", "__pycache__", "*.pyc", "SHA256SUMS", LOCK)
 RUN_ONLY = {"dataset_dir", "manifest", "output_dir", "ckpt_dir", "max_epochs", "val_interval"}
 """Overrides that say how this run was made and mean nothing to the bundle's other verbs."""
 
@@ -30,7 +31,7 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
     Raises:
         OutputError: the target holds something already and `overwrite` is off.
     """
-    if target.exists() and any(target.iterdir()) and not overwrite:
+    if holds_work(target) and not overwrite:
         raise OutputError(
             f"{target} is not empty", "a new folder", "choose another with -o, or say --overwrite"
         )

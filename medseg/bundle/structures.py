@@ -12,7 +12,6 @@ import torch
 from monai.bundle import ConfigParser
 
 from medseg.bundle.predicting import inference_config
-from medseg.data.words import CHANNELS
 from medseg.labels import Structure, structures
 
 
@@ -77,11 +76,10 @@ def _renumbered(parser: ConfigParser) -> dict[int, int]:
     return {int(a): int(b) for a, b in zip(own, written, strict=True)}
 
 
-def channel_names_of(root: Path) -> tuple[str, ...]:
-    """Names of the input's channels by the metadata, where file names tell each of them; else none."""
+def channels_of(root: Path) -> tuple[str, ...]:
+    """Names of the input's channels in their order, by the metadata; none where they say nothing."""
     told = _stated(root, "inputs", "image", "channel_def")
-    names = tuple(str(told[key]) for key in sorted(told, key=int)) if all(k.isdigit() for k in told) else ()
-    return names if len(names) > 1 and all(name.lower() in CHANNELS for name in names) else ()
+    return tuple(str(told[key]) for key in sorted(told, key=int)) if all(k.isdigit() for k in told) else ()
 
 
 def n_channels_of(root: Path) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.bundle.copying import OVERRIDES, copy_bundle
+from medseg.bundle.fitting import fitted
 from medseg.bundle.recorded import seal, unseal
 from medseg.bundle.restricted import check
 from medseg.bundle.run import check_overrides_of, run_verb
@@ -16,6 +17,7 @@ from medseg.bundle.verbs import config_files
 from medseg.data.folds import one_fold, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
 from medseg.errors import BundleError, DataError, OutputError
+from medseg.writers.lock import hold
 
 MANIFEST = "manifest.json"
 
@@ -50,16 +52,26 @@ class Training:
 
 
 def train_bundle(training: Training, *, resume: bool = False, overwrite: bool = False) -> None:
-    """Let the target hold a trained bundle.
+    """Let the target hold a trained bundle, which no other run writes meanwhile.
 
     With `resume` a run goes on from its last checkpoint, or begins again where it was killed before the
-    first one. It keeps the settings that it was begun with; new overrides come on top.
+    first one. It keeps the settings that it was begun with; new overrides come on top. Channels of the
+    user's manifest are brought to the bundle's order by name.
 
     Raises:
         OverrideError: an override names nothing in the config.
         DataError: no such folder of data.
-        OutputError: the target holds something and `overwrite` is off, or there is no run to go on with.
+        ManifestError: a channel that the bundle takes is not in the manifest.
+        LabelError: a structure has another number than in the bundle.
+        OutputError: the target holds something and `overwrite` is off, there is no run to go on with, or
+            another run writes there.
     """
+    with hold(training.target):
+        train_unguarded(training, resume=resume, overwrite=overwrite)
+
+
+def train_unguarded(training: Training, *, resume: bool = False, overwrite: bool = False) -> None:
+    """As `train_bundle`, for a caller that keeps other runs out of the target, or of what it lies in."""
     bundle, target = training.bundle, training.target
     settings: dict[str, Any] = dict(training.overrides)
     if training.budget is not None:
@@ -69,9 +81,6 @@ def train_bundle(training: Training, *, resume: bool = False, overwrite: bool = 
     if not training.data.is_dir():
         raise DataError(f"no folder {training.data}", "the folder of the data set", "give it with --data DIR")
     settings["dataset_dir"] = str(training.data.resolve())
-    if training.manifest is not None:
-        read_manifest(training.manifest)
-        settings["manifest"] = str(training.manifest.resolve())
     if resume:
         known = _settings_of(target)
         # The cases are those that the run was begun with: another manifest would be another run.
@@ -92,14 +101,14 @@ def train_bundle(training: Training, *, resume: bool = False, overwrite: bool = 
 
 
 def manifest_of(training: Training) -> Manifest:
-    """The manifest that the training reads: the user's, or the bundle's own.
+    """The manifest that the training reads: the user's, fitted to the bundle, or the bundle's own.
 
     Raises:
         BundleError: the bundle names none.
         ManifestError: it can't be read.
     """
     if training.manifest is not None:
-        return read_manifest(training.manifest)
+        return fitted(read_manifest(training.manifest), training.bundle, training.overrides)
     from monai.bundle import ConfigParser
 
     parser = ConfigParser()
@@ -113,17 +122,21 @@ def manifest_of(training: Training) -> Manifest:
 
 
 def _begin(training: Training, settings: dict[str, Any], *, overwrite: bool) -> None:
-    """Make the run's folder; with a fold, its manifest too, which `settings` then names."""
-    target = training.target
-    if training.fold is None:
-        copy_bundle(training.bundle, target, settings, overwrite=overwrite)
-        return
-    dealt = with_folds(manifest_of(training), training.data, training.n_folds)
-    held_out = one_fold(dealt, training.fold)
+    """Make the run's folder; where the cases are not as the user's file has them, its manifest too."""
+    target, own = training.target, None
+    if training.fold is not None:
+        dealt = with_folds(manifest_of(training), training.data, training.n_folds)
+        own = one_fold(dealt, training.fold)
+    elif training.manifest is not None:
+        settings["manifest"] = str(training.manifest.resolve())
+        given = manifest_of(training)
+        own = given if given != read_manifest(training.manifest) else None
     place = (target / "eval" / MANIFEST).resolve()
-    settings["manifest"] = str(place)
+    if own is not None:
+        settings["manifest"] = str(place)
     copy_bundle(training.bundle, target, settings, overwrite=overwrite)
-    write_manifest(held_out, place, overwrite=True)
+    if own is not None:
+        write_manifest(own, place, overwrite=True)
 
 
 def _settings_of(target: Path) -> dict[str, Any]:

@@ -140,25 +140,16 @@ def predict(
     """
     from medseg.bundle.predicting import inference_config
     from medseg.bundle.restricted import check
-    from medseg.bundle.structures import channel_names_of, n_channels_of
+    from medseg.bundle.structures import channels_of, n_channels_of
     from medseg.distributed.run import run_cohort
     from medseg.distributed.worker import Job
     from medseg.inference.delivery import Wanted
     from medseg.inference.intake import gather
     from medseg.inference.memory import parse_size
+    from medseg.writers.lock import hold
 
     for bundle in bundles:
         check(bundle, trust=trust, files=[inference_config(bundle)])
-    cases = gather(
-        inputs,
-        output,
-        suffix=SUFFIXES[file_format.value],
-        channels=channel or (),
-        n_channels=n_channels_of(bundles[0]),
-        names=channel_names_of(bundles[0]),
-        data=data,
-        with_names=with_names,
-    )
     job = Job(
         tuple(bundle.resolve() for bundle in bundles),
         output.resolve(),
@@ -171,8 +162,19 @@ def predict(
         wanted=Wanted(per_structure, seg_type.value, preview, probabilities, rtstruct),
         allow=tuple(allow or ()),
     )
-    outcomes = run_cohort(job, cases, output, n_workers=workers or int(not ray), ray_address=ray)
-    count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
+    with hold(output):
+        cases = gather(
+            inputs,
+            output,
+            suffix=SUFFIXES[file_format.value],
+            channels=channel or (),
+            n_channels=n_channels_of(bundles[0]),
+            names=channels_of(bundles[0]),
+            data=data,
+            with_names=with_names,
+        )
+        outcomes = run_cohort(job, cases, output, n_workers=workers or int(not ray), ray_address=ray)
+        count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
     typer.echo(
         f"{count['done']} done, {count['kept']} kept, {count['failed']} failed; label maps in {output}"
     )

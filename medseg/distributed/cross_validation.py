@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.bundle.copying import OVERRIDES
-from medseg.bundle.training import MANIFEST, Training, manifest_of, train_bundle
+from medseg.bundle.training import MANIFEST, Training, manifest_of, train_unguarded
 from medseg.bundle.weights import write_sums
 from medseg.data.folds import folds_of, tell, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
@@ -24,6 +24,7 @@ from medseg.evaluation.page import write_report
 from medseg.inference.cases import Case, place_cases
 from medseg.inference.cohort import Outcome
 from medseg.training.checkpoints import write_text
+from medseg.writers.lock import hold, holds_work
 
 SETTINGS = "cross_validation.json"
 BEST = "best.pt"
@@ -71,7 +72,7 @@ def do_fold(task: Fold) -> Done:
         has_begun = task.resume and (training.target / "configs" / OVERRIDES).is_file()
         if not has_begun:
             (training.target / "models" / BEST).unlink(missing_ok=True)  # of an earlier run
-        train_bundle(training, resume=has_begun, overwrite=task.overwrite or task.resume)
+        train_unguarded(training, resume=has_begun, overwrite=task.overwrite or task.resume)
         _keep_last_weights(training.target)
     root = training.target.parent
     return training.fold, _predict_held_out(training, read_manifest(root / MANIFEST), root / "predictions")
@@ -110,6 +111,13 @@ def cross_validate(
         OutputError: the target holds something and `overwrite` is off, or there is nothing to go on with.
         ManifestError: a patient in two folds, a case without one, or fewer patients than folds.
     """
+    with hold(training.target):
+        return _cross_validated(training, seed=seed, resume=resume, overwrite=overwrite, spread=spread)
+
+
+def _cross_validated(
+    training: Training, *, seed: int, resume: bool, overwrite: bool, spread: Spread
+) -> CrossValidation:
     root = training.target
     state = _State.of(training, resume=resume, overwrite=overwrite)
     training = replace(training, overrides=state.overrides, budget=state.budget)
@@ -217,7 +225,7 @@ class _State:
         root = training.target
         path = root / SETTINGS
         if not resume:
-            if root.exists() and any(root.iterdir()) and not overwrite:
+            if holds_work(root) and not overwrite:
                 raise OutputError(
                     f"{root} is not empty", "a new folder", "choose another with -o, or say --overwrite"
                 )

@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
+from medseg.data.words import CHANNELS
 from medseg.errors import DataError
 from medseg.inference.cases import Case, ending_of
 from medseg.inference.modalities import by_words
@@ -28,6 +29,11 @@ def by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
             f"no scan is named as {', '.join(patterns)}", "one scan per pattern", "mend --channel"
         )
     return [_joined(name, files, len(patterns)) for (_, name), files in sorted(found.items())]
+
+
+def are_told_by_files(names: Sequence[str]) -> bool:
+    """True where there are several channels, each with a name that files are known to carry."""
+    return len(names) > 1 and all(name.lower() in CHANNELS for name in names)
 
 
 def by_names(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:

@@ -10,7 +10,7 @@ from medseg.data.series import series_of, sorted_out
 from medseg.data.unpack import unpack_all
 from medseg.errors import DataError
 from medseg.inference.cases import Case, place_cases, scans_below
-from medseg.inference.channels import by_names, by_numbers, by_patterns
+from medseg.inference.channels import are_told_by_files, by_names, by_numbers, by_patterns
 from medseg.inference.lists import listed, series_cases
 
 LISTS = (".json", ".txt", ".csv", ".tsv")
@@ -38,7 +38,8 @@ def gather(
         suffix: of every label map; empty for the scan's own format.
         channels: one name pattern for each channel, ``*`` standing for the case.
         n_channels: that the bundle wants: files named ``…_0000``, ``…_0001`` are joined where it is above 1.
-        names: of the bundle's channels where file names tell them: ``…_flair``, ``…_t1ce`` are joined too.
+        names: of the bundle's channels: files whose names tell them (``…_flair``, ``…_t1ce``) are joined too,
+            and a list that names its channels is brought to their order.
         data: the folder that a list's paths are relative to; the list's own if left out.
         with_names: what the patients are called may be written and said.
 
@@ -51,7 +52,7 @@ def gather(
     for text in inputs:
         path = Path(text).expanduser()
         if path.is_file() and path.suffix.lower() in LISTS:
-            cases += listed(path, data or path.parent, with_names)
+            cases += listed(path, data or path.parent, with_names, names)
         elif path.is_file() and path.name.lower().endswith(ARCHIVES):
             cases += _inside(path, folder, with_names)
         elif path.is_dir():
@@ -61,7 +62,7 @@ def gather(
     if channels:
         cases = by_patterns(cases, channels)
     elif n_channels > 1:
-        cases = by_numbers(by_names(cases, names) if names else cases, n_channels)
+        cases = by_numbers(by_names(cases, names) if are_told_by_files(names) else cases, n_channels)
     return place_cases(cases, folder, suffix=suffix, given=inputs)
 
 

@@ -3,30 +3,34 @@
 from __future__ import annotations
 
 import csv
+import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from medseg.data import read_manifest
+from medseg.data.channel_order import in_order_of, places_of
 from medseg.data.series import Series, series_of
 from medseg.errors import ManifestError
 from medseg.inference.cases import Case, ending_of
 from medseg.inference.privacy import without_names
 
 
-def listed(path: Path, data: Path, with_names: bool = False) -> list[Case]:
+def listed(path: Path, data: Path, with_names: bool = False, channels: Sequence[str] = ()) -> list[Case]:
     """The cases of a manifest or list, in its order.
 
     A ``.txt`` has a scan per line, channels parted by tabs. A ``.csv`` or ``.tsv`` has a header: columns
-    whose name begins with ``image`` are channels in their order, ``case`` is the name.
+    whose name begins with ``image`` are channels in their order, ``case`` is the name. Where the list and
+    `channels` both name the channels (a manifest's ``channels``, columns as ``image_t1``), they are brought
+    to the order of `channels`.
 
     Raises:
-        ManifestError: it can't be read, or names no case.
+        ManifestError: it can't be read, names no case, or lacks a channel.
     """
     rows: list[tuple[str, Sequence[str]]] = []
     if path.suffix.lower() == ".json":
-        rows = [(case.case, case.image) for case in read_manifest(path).items]
+        rows = [(case.case, case.image) for case in in_order_of(read_manifest(path), channels).items]
     else:
         with path.open(newline="", encoding="utf-8") as file:
             if path.suffix.lower() == ".txt":
@@ -34,7 +38,9 @@ def listed(path: Path, data: Path, with_names: bool = False) -> list[Case]:
                 rows = [("", line.split("\t")) for line in lines]
             else:
                 rows = _table(
-                    csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","), path
+                    csv.reader(file, delimiter="\t" if path.suffix.lower() == ".tsv" else ","),
+                    path,
+                    channels,
                 )
     if not rows:
         raise ManifestError(f"{path} names no case", "one per line", "add the scans")
@@ -52,11 +58,14 @@ def _listed_case(name: str, images: Sequence[Path], with_names: bool) -> Case:
     return Case(name or place.name, full, place, is_named=bool(name))
 
 
-def _table(rows: Iterable[list[str]], path: Path) -> list[tuple[str, Sequence[str]]]:
+def _table(rows: Iterable[list[str]], path: Path, channels: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
     header, *body = [row for row in rows if any(row)] or [[]]
     columns = [i for i, title in enumerate(header) if title.lower().startswith("image")]
     if not columns:
         raise ManifestError(f"{path} has the columns {header}", "a column `image`", "name it in the header")
+    titles = [re.sub(r"(?i)^images?[ _-]*", "", header[i]) for i in columns]
+    places = places_of(titles, channels)
+    columns = columns if places is None else [columns[i] for i in places]
     name = header.index("case") if "case" in header else -1
     return [(row[name] if name >= 0 else "", [row[i] for i in columns if row[i]]) for row in body]
 

@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from medseg.cli.app import main
+from medseg.writers.lock import hold
 from tests.dicom_files import ct
 from tests.toy_bundle import RAS_WORLD, config, write_bundle, write_scan
 
@@ -277,6 +278,33 @@ def test_channels_are_joined_by_name_and_a_case_that_lacks_one_does_not_stop_the
     np.testing.assert_array_equal(
         labels_of(tmp_path / "listed" / "first.nii.gz"), labels_of(tmp_path / "out" / "a.nii.gz")
     )
+
+
+def test_a_list_that_names_its_channels_is_brought_to_the_bundles_order(tmp_path: Path) -> None:
+    two = write_bundle(tmp_path / "two", config(channels=2))
+    stated = {"inputs": {"image": {"channel_def": {"0": "FLAIR", "1": "T1ce"}}}}
+    (two / "configs" / "metadata.json").write_text(json.dumps({"network_data_format": stated}))
+    for channel in ("flair", "t1ce"):
+        write_scan(tmp_path / "scans" / f"a_{channel}.nii.gz", (9, 8, 7), seed=len(channel))
+    assert predict(two, "-i", tmp_path / "scans", "-o", tmp_path / "named") == 0
+    case = {"case": "a", "image": ["a_t1ce.nii.gz", "a_flair.nii.gz"]}
+    listed = {"name": "m", "version": "1", "channels": ["T1Gd", "FLAIR"], "labels": {}, "training": [case]}
+    (tmp_path / "scans" / "m.json").write_text(json.dumps(listed))
+    (tmp_path / "scans" / "m.csv").write_text("case,image_t1ce,image_flair\na,a_t1ce.nii.gz,a_flair.nii.gz\n")
+    truth = labels_of(tmp_path / "named" / "a.nii.gz")
+    for list_ in ("m.json", "m.csv"):
+        assert predict(two, "-i", tmp_path / "scans" / list_, "-o", tmp_path / list_) == 0
+        np.testing.assert_array_equal(labels_of(tmp_path / list_ / "a.nii.gz"), truth)
+
+
+def test_a_folder_that_another_run_writes_is_refused(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_scan(tmp_path / "a.nii.gz", (9, 8, 7))
+    with hold(tmp_path / "out"):
+        assert predict(bundle, "-i", tmp_path / "a.nii.gz", "-o", tmp_path / "out") == 2
+    assert "one run at a time" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_a_scan_with_too_many_channels_is_told(

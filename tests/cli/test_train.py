@@ -1,3 +1,7 @@
+import json
+import shutil
+from pathlib import Path
+
 import nibabel as nib
 import pytest
 import yaml
@@ -10,6 +14,7 @@ from medseg.cli.overrides import parse_overrides
 from medseg.data.manifest import read_manifest
 from medseg.data.phantoms import write_phantoms
 from medseg.errors import OverrideError
+from medseg.writers.lock import hold
 
 
 def told(capsys):
@@ -169,3 +174,63 @@ def test_a_case_that_would_spoil_the_run_stops_it_in_one_line_with_its_name(caps
     (line,) = [line for line in told(capsys).splitlines() if line.startswith("medseg: ")]
     assert f"case {case.case}" in line
     assert not (tmp_path / "out" / "eval" / "history.csv").exists()
+
+
+def with_brats_names(folder, channels):
+    """A manifest of two cases, each with a file per channel named after it."""
+    cases = [
+        {"case": c, "patient": c, "image": [f"{c}_{n}.nii.gz" for n in channels], "label": f"{c}_seg.nii.gz"}
+        for c in ("a", "b")
+    ]
+    content = {"name": "mine", "version": "1", "channels": channels, "labels": {"necrosis": 1, "oedema": 2}}
+    folder.mkdir(exist_ok=True)
+    (folder / "manifest.json").write_text(json.dumps({**content, "training": cases}))
+    return str(folder / "manifest.json")
+
+
+def demo_that_takes(folder, *channels):
+    shutil.copytree(DEMO_BUNDLE, folder)
+    metadata = json.loads((folder / "configs" / "metadata.json").read_text())
+    metadata["network_data_format"]["inputs"]["image"]["channel_def"] = dict(enumerate(channels))
+    (folder / "configs" / "metadata.json").write_text(json.dumps(metadata))
+    return str(folder)
+
+
+def test_the_manifests_channels_are_brought_to_the_bundles_order(started, tmp_path):
+    manifest = with_brats_names(tmp_path / "data", ["T1", "T1ce", "T2", "FLAIR"])
+    bundle = demo_that_takes(tmp_path / "bundle", "FLAIR", "T1", "T1ce", "T2")
+    given = ["--manifest", manifest, "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    ended = CliRunner().invoke(app, ["train", bundle, *given, "--trust"])
+    assert ended.exit_code == 0, ended.output
+    assert "FLAIR, T1, T1ce, T2, the order of the bundle" in ended.stderr
+    read = read_manifest(started[0]["manifest"])
+    assert read.items[0].image == ("a_FLAIR.nii.gz", "a_T1.nii.gz", "a_T1ce.nii.gz", "a_T2.nii.gz")
+
+
+def test_a_manifest_that_lacks_a_channel_is_one_line_before_anything_is_written(capsys, tmp_path):
+    manifest = with_brats_names(tmp_path / "data", ["T1", "T2"])
+    bundle = demo_that_takes(tmp_path / "bundle", "FLAIR", "T1")
+    given = ["--manifest", manifest, "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stop:
+        main(["train", bundle, *given, "--trust"])
+    assert stop.value.code == 2
+    assert "none of them FLAIR" in told(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_structure_with_another_number_than_the_bundles_is_refused(capsys, tmp_path):
+    manifest = with_brats_names(tmp_path / "data", ["T1"])
+    Path(manifest).write_text(Path(manifest).read_text().replace('"oedema": 2', '"oedema": 3'))
+    given = ["--manifest", manifest, "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), *given])
+    assert stop.value.code == 2
+    assert "oedema is 3 in the manifest mine and 2 in the bundle" in told(capsys)
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_folder_that_another_run_writes_is_refused(capsys, tmp_path):
+    with hold(tmp_path / "out"), pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out")])
+    assert stop.value.code == 2
+    assert "one run at a time" in told(capsys)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from medseg.errors import ManifestError
+from medseg.errors import ManifestError, OutputError
 
 if TYPE_CHECKING:
     from medseg.data.layouts import Layout
     from medseg.data.manifest import Manifest
+
+SOME_FAILED = 3
 
 app = typer.Typer(
     help="Fetch, recognise, check, split and describe a data set.",
@@ -68,6 +70,41 @@ def scan(
         return
     write_manifest(manifest, output, overwrite)
     typer.echo(f"wrote {output}; next: medseg data check {output} --data {folder}")
+
+
+@app.command()
+def merge(
+    folder: Annotated[Path, typer.Argument(help="A folder with a label map for every structure.")],
+    output: Annotated[Path | None, typer.Option("-o", "--output", help="Write the manifest here.")] = None,
+    to: Annotated[
+        Path | None, typer.Option("--to", help="Folder for the label maps; merged_labels in FOLDER.")
+    ] = None,
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what was merged before.")] = False,
+) -> None:
+    """Make one label map per case out of a file per structure; the files themselves stay as they are.
+
+    Overlaps are told, the smaller structure keeps the voxels. A case that can't be merged is told and left
+    out; exit code 3.
+    """
+    from medseg.data.isolation import Reader
+    from medseg.data.manifest import write_manifest
+    from medseg.data.scanning import scan as scan_folder
+    from medseg.planning.merging import merge as merge_folder
+
+    if output is not None and output.exists() and not overwrite:
+        raise OutputError(f"{output} exists", "a new file", "name another one, or say --overwrite")
+    with Reader() as reader, _bar("merged") as progress:
+        made = merge_folder(folder, to, reader=reader, overwrite=overwrite, progress=progress)
+        manifest, layout = scan_folder(
+            made.root, reader=reader, hashes=output is not None, only=[made.record]
+        )
+    for line in (*_describe(manifest, layout), *made.told()):
+        typer.echo(line)
+    if output is not None:
+        write_manifest(manifest, output, overwrite)
+        typer.echo(f"wrote {output}; next: medseg data check {output} --data {made.root}")
+    if made.failures:
+        raise typer.Exit(SOME_FAILED)
 
 
 def _describe(manifest: Manifest, layout: Layout) -> Iterator[str]:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from medseg.data.manifest import Case, Manifest
+from medseg.data.cases import Case
+from medseg.data.manifest import Manifest
 from medseg.data.words import CHANNELS
 from medseg.errors import ManifestError
 

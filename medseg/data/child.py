@@ -29,7 +29,7 @@ def answer(request: dict[str, Any]) -> tuple[dict[str, Any], bytes | memoryview]
             return {"profile": profile(Request.from_dict(request["request"]), reader).as_dict()}, b""
     paths = request["paths"]
     if request["do"] == "summary":
-        from medseg.data.dicom import summary
+        from medseg.data.dicom_summary import summary
 
         return {"series": summary(paths)}, b""
     array, affine, about, found = _load(request["do"], paths)
@@ -61,6 +61,10 @@ def _load(kind: str, paths: list[str]) -> tuple[Any, Any, dict[str, Any], list[F
         from medseg.data.dicom import load_dicom
 
         return load_dicom(paths)
+    if kind == "labels":
+        from medseg.data.dicom_labels import load_labels
+
+        return load_labels(paths)
     from medseg.data import formats
 
     loaders = {

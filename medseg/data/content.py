@@ -78,7 +78,7 @@ def label_words_by_content(paths: Sequence[str], like: LabelLike) -> list[str]:
     for word in likely[:_MOST_WORDS]:
         inside = set(having[word])
         outside = [p for p in paths if p not in inside]
-        if all(like(p) for p in _some(having[word], 3)) and not any(like(p) for p in _some(outside, 4)):
+        if all(like(p) for p in some_of(having[word], 3)) and not any(like(p) for p in some_of(outside, 4)):
             found.append(word)
     return found
 
@@ -90,5 +90,6 @@ def mistaken_labels(cases: Sequence[Case], like: LabelLike) -> str:
     return str(looked[0]) if looked and all(f is False for f in found) else ""
 
 
-def _some(files: Sequence[str], n: int) -> Sequence[str]:
+def some_of(files: Sequence[str], n: int) -> Sequence[str]:
+    """At most `n` of the files, spread over all of them."""
     return files[:: max(1, len(files) // n)][:n]

@@ -6,12 +6,10 @@ Runs in a child process (`medseg.data.child`): decoders of compressed pixels cra
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-import pydicom
 
 from medseg.arrays import Affine
 from medseg.data.dicom_frames import Slice, header, slices_of
@@ -24,44 +22,6 @@ def is_dicom(start: bytes) -> bool:
     """True where these first bytes open a DICOM file, with or without the preamble of PS3.10 clause 7.1."""
     bare = start[:4] in (b"\x02\x00\x00\x00", b"\x08\x00\x00\x00", b"\x08\x00\x05\x00", b"\x08\x00\x08\x00")
     return start[128:132] == b"DICM" or bare
-
-
-def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
-    """One entry per series for `medseg data scan`: files, modality, description, slices, size."""
-    series: dict[tuple[str, str], dict[str, Any]] = {}
-    for path in paths:
-        try:
-            data = header(path)
-            uid = str(data.get("SeriesInstanceUID", "")) or str(Path(path).parent)
-        except UnreadableError:
-            continue
-        entry = series.setdefault(
-            (uid, str(Path(path).parent)),
-            {
-                "uid": uid,
-                "folder": str(Path(path).parent),
-                "modality": str(data.get("Modality", "?")),
-                "description": str(data.get("SeriesDescription", "")),
-                "patient": str(data.get("PatientID", "")),
-                "name": str(data.get("PatientName", "")),
-                "birth": str(data.get("PatientBirthDate", "")),
-                "is_localizer": "LOCALIZER" in str(data.get("ImageType", "")).upper(),
-                "study": str(data.get("StudyInstanceUID", "")),
-                "size": [int(data.get("Columns", 0) or 0), int(data.get("Rows", 0) or 0)],
-                "files": [],
-                "slices": 0,
-            },
-        )
-        entry["files"].append(path)
-        entry["slices"] += _count(data)
-    return list(series.values())
-
-
-def _count(data: pydicom.Dataset) -> int:
-    try:
-        return max(1, int(data.get("NumberOfFrames", 1) or 1))
-    except (TypeError, ValueError):
-        return 1
 
 
 def load_dicom(paths: Sequence[str]) -> tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]:

@@ -23,31 +23,30 @@ Series = dict[str, Any]
 def dicom_cases(folder: Path, paths: Sequence[str], images: Sequence[str], reader: Reader) -> Layout:
     """One case per image series; a series among others in its folder is named ``folder#UID``."""
     layout = Layout("DICOM", "files with DICOM's mark, grouped by series")
-    files = [p for p in paths if looks_dicom(folder / p)]
-    if not files:
-        return layout
     try:
-        reply, _ = reader.request({"do": "summary", "paths": [str((folder / p).absolute()) for p in files]})
+        series = summary_of(folder, paths, reader)
     except UnreadableError as error:
         layout.notes.append(f"DICOM headers could not be read: {error.finding.found}")
         return layout
-    per_folder = Counter(s["folder"] for s in reply["series"])
-    scans = []
-    for s in reply["series"]:
+    scans = scans_of(series)
+    for s in series:
         size = " x ".join(map(str, s["size"]))
         text = (
             f"{s['modality']} {s['description'] or 'without description'}: {len(s['files'])} files of {size}"
         )
-        used = s["modality"] not in _NO_SCANS and min(s["size"]) > 0
-        layout.notes.append(f"series {text}" + ("" if used else " (no scan, left out)"))
-        if used:
-            scans.append(s)
+        layout.notes.append(f"series {text}" + ("" if s in scans else " (no scan, left out)"))
     layout.channels = [Counter(s["modality"] for s in scans).most_common(1)[0][0]] if scans else []
-    _name(folder.absolute(), scans, per_folder)
+    name_series(folder.absolute(), scans, Counter(s["folder"] for s in series))
     labels = [p for p in images if is_label(p)]
     drawn = _labels_of(folder, scans, labels, reader) if scans and labels else {}
     if labels and not drawn and scans:
         layout.notes.append(f"{len(labels)} label maps fit no series by name and size, first {labels[0]}")
+    objects = sum(len(s["objects"]) for s in series)
+    if objects and not drawn:
+        layout.notes.append(
+            f"{objects} DICOM SEG or RTSTRUCT hold structures: `medseg data merge {folder} -o manifest.json` "
+            "makes label maps of them beside the files"
+        )
     left = [s for s in scans if drawn and s["name"] not in drawn]
     if left:
         layout.notes.append(f"{len(left)} series without a label map left out, first {left[0]['path']}")
@@ -55,7 +54,22 @@ def dicom_cases(folder: Path, paths: Sequence[str], images: Sequence[str], reade
     return layout
 
 
-def _name(root: Path, scans: Sequence[Series], per_folder: Counter[str]) -> None:
+def summary_of(folder: Path, paths: Sequence[str], reader: Reader) -> list[Series]:
+    """Every series among these files, as `medseg.data.dicom.summary` tells it.
+
+    Raises:
+        UnreadableError: the child that reads the headers failed.
+    """
+    files = [str((folder / p).absolute()) for p in paths if looks_dicom(folder / p)]
+    return list(reader.request({"do": "summary", "paths": files})[0]["series"]) if files else []
+
+
+def scans_of(series: Sequence[Series]) -> list[Series]:
+    """Those that hold images."""
+    return [s for s in series if s["modality"] not in _NO_SCANS and min(s["size"]) > 0]
+
+
+def name_series(root: Path, scans: Sequence[Series], per_folder: Counter[str]) -> None:
     """Give each series the path by which it is read and a name of its own."""
     taken: set[str] = set()
     for s in scans:

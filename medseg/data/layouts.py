@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -27,9 +28,25 @@ class Layout:
     problem: str = ""
 
 
+def files_below(root: Path) -> Iterator[Path]:
+    """Every file below a folder, also behind links; a folder that is met twice is entered once."""
+    entered: set[tuple[int, int]] = set()
+    linked = [root]
+    # Links last, so that a file keeps the path under which it lies.
+    for start in linked:
+        for folder, folders, names in os.walk(start):
+            about = os.stat(folder)
+            if (about.st_dev, about.st_ino) in entered:
+                folders.clear()
+                continue
+            entered.add((about.st_dev, about.st_ino))
+            linked += [Path(folder, name) for name in folders if os.path.islink(os.path.join(folder, name))]
+            yield from (path for name in names if (path := Path(folder, name)).is_file())
+
+
 def list_files(root: Path) -> list[str]:
     """Every file below a folder by name and number, forward slashes; hidden and a Mac's are left out."""
-    found = (p.relative_to(root) for p in root.rglob("*") if p.is_file())
+    found = (p.relative_to(root) for p in files_below(root))
     paths = [p.as_posix() for p in found if not any(part.startswith((".", "__MACOSX")) for part in p.parts)]
     return sorted(paths, key=_order)
 

@@ -100,6 +100,7 @@ def _ending(part: Part) -> bool:
 _GUESSES = {"pred", "preds", "prediction", "predictions", "prob", "probseg", "superpixels", "fov"}
 _GUESSES |= {"instance", "instances"}
 _DRAWN = LABEL_WORDS - {"mask", "masks", "msk", "msks", "roi", "rois"}
+GUESS = 2
 Role = Callable[[Part], bool]
 
 
@@ -152,7 +153,29 @@ def _numbers(part: Part) -> Key:
     return tuple(d.lstrip("0") or "0" for d in re.findall(r"\d+", words))
 
 
-_WAYS = (_by_place, _by_name, _by_folder, _by_prefix, _by_numbers, _by_first_number)
+def _by_folder_numbers(parts: Sequence[Part], role: Role) -> list[Marked]:
+    """Two trees below each numbered folder, with the same names in all of them."""
+    marked = []
+    for p in parts:
+        numbers = tuple(w for w in p.place if w.isdecimal())
+        marked.append(Marked(p, role(p), p.split, numbers + (p.rest or p.place), p.channel))
+    return marked
+
+
+def _by_exact_folder(parts: Sequence[Part], role: Role) -> list[Marked]:
+    """As `_by_folder`, where the folders' names differ in their signs alone (``a b``, ``a_b``)."""
+    folders = [PurePosixPath(p.path).parts[:-1] for p in parts]
+    n_images = Counter(f for f, p in zip(folders, parts, strict=True) if not role(p))
+    return [
+        Marked(p, role(p), p.split, f or p.rest, _in_words(p) if n_images[f] > 1 else p.channel)
+        for f, p in zip(folders, parts, strict=True)
+    ]
+
+
+_WAYS = (
+    *(_by_place, _by_name, _by_folder, _by_prefix, _by_numbers, _by_first_number),
+    *(_by_folder_numbers, _by_exact_folder),
+)
 Place = tuple[str, Key]
 Groups = tuple[dict[Place, list[Marked]], dict[Place, list[Marked]]]
 
@@ -181,21 +204,23 @@ def _score(marked: Sequence[Marked]) -> tuple[int, int]:
 
 def _best(labels: Sequence[Marked]) -> list[Marked]:
     """The label maps of the best kind among these of one case, by name."""
-    rank = min(_rank(m.part.path) for m in labels)
-    return sorted((m for m in labels if _rank(m.part.path) == rank), key=lambda m: m.part.path)
+    rank = min(kind_rank(m.part.path) for m in labels)
+    return sorted((m for m in labels if kind_rank(m.part.path) == rank), key=lambda m: m.part.path)
 
 
-def _rank(path: str) -> int:
+def kind_rank(path: str) -> int:
     """A segmentation with structures before a mask, which may be a field of view, and both before a guess."""
     words = {w.lower() for w in words_of(stem_of(path))}
     if words & _GUESSES or {"brain", "mask"} <= words:
-        return 2
+        return GUESS
     return 0 if words & _DRAWN else 1
 
 
 def _other_kind(images: Mapping[Place, object], labels: dict[Place, list[Marked]]) -> list[str]:
     """Take away label maps of a worse kind than a fifth of the cases have (a test set's field of view)."""
-    ranks = {place: _rank(_best(group)[0].part.path) for place, group in labels.items() if place in images}
+    ranks = {
+        place: kind_rank(_best(group)[0].part.path) for place, group in labels.items() if place in images
+    }
     common = [rank for rank, n in Counter(ranks.values()).items() if 5 * n >= len(ranks)]
     worse = [place for place, rank in ranks.items() if rank > min(common, default=9)]
     return [m.part.path for place in worse for m in labels.pop(place)]
@@ -208,7 +233,7 @@ def _cases(marked: Sequence[Marked]) -> Pairing:
     left["lesser"] += _other_kind(images, labels)
     _strays(images, labels, made.notes)
     usual = _usual(images, labels)
-    made.channels = [c for c in usual if c]
+    made.channels = [c for c in usual if c and not (c.isdecimal() and len(usual) == 1)]
     found: list[tuple[str, list[Part], str | None]] = []
     for place, group in images.items():
         drawn = _best(labels[place]) if place in labels else []

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath
 
-from medseg.data.words import Part, stem_of, without_visit, words_of
+from medseg.data.words import IMAGE_WORDS, LABEL_WORDS, Part, stem_of, without_visit, words_of
 
 _SIGNS = r"_\-.,+\s"
 _KNOWN = (
@@ -25,7 +25,7 @@ def patient_of(case: str) -> str:
 
 def names_of(cases: Sequence[Sequence[Part]]) -> list[str]:
     """A unique name for each case: what its files' names share, behind their folders where needed."""
-    ways = [[way(files) for files in cases] for way in (_shared, _left, _with_folders)]
+    ways = [[way(files) for files in cases] for way in (_shared, _left, _bare, _with_folders)]
     best = next((names for names in ways if all(names) and len(set(names)) == len(names)), ways[-1])
     taken: set[str] = set()
     return [_unique(name or stem_of(files[0].path), taken) for name, files in zip(best, cases, strict=True)]
@@ -82,6 +82,11 @@ def _shared(files: Sequence[Part]) -> str:
 
 def _left(files: Sequence[Part]) -> str:
     return min((f.name for f in files if f.name and f.rest), key=len, default="")
+
+
+def _bare(files: Sequence[Part]) -> str:
+    """The name without words for image and label, also where the folder says the same number (LiTS)."""
+    return "_".join(w for w in words_of(_stem(files[0])) if w.lower() not in LABEL_WORDS | IMAGE_WORDS)
 
 
 def _with_folders(files: Sequence[Part]) -> str:

@@ -17,6 +17,7 @@ from medseg.data.dicom import is_dicom
 from medseg.data.findings import BLOCKS, Finding, UnreadableError, unreadable
 from medseg.data.grid import codes_of, spacing_of
 from medseg.data.isolation import Reader, as_array
+from medseg.data.layouts import files_below
 from medseg.data.nifti import load_nifti, nifti_version, open_stream, pair_of
 
 MAX_BYTES = 8 << 30
@@ -179,7 +180,7 @@ def dicom_files(folder: Path) -> list[Path]:
     Raises:
         UnreadableError: there is none.
     """
-    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and not p.name.startswith(".")]
+    files = [p for p in sorted(files_below(folder)) if not p.name.startswith(".")]
     found = [p for p in files if p.name.upper() != "DICOMDIR" and looks_dicom(p)]
     if not found:
         raise UnreadableError(unreadable(f"folder {folder.name} holds no DICOM file"))

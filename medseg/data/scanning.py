@@ -10,15 +10,17 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from medseg.data.bids import bids_cases, looks_like_bids
-from medseg.data.content import label_words_by_content, mistaken_labels, opener
+from medseg.data.content import LabelLike, label_words_by_content, mistaken_labels, opener
 from medseg.data.described import described
 from medseg.data.dicom_layout import dicom_cases
 from medseg.data.fetch import file_hash
 from medseg.data.isolation import Reader
 from medseg.data.layouts import Layout, images_of, list_files
 from medseg.data.manifest import SPLITS, Case, Manifest
+from medseg.data.merged import merged_layout
 from medseg.data.pairing import Pairing, is_indexed, is_label, pair
 from medseg.data.reading import Image, examine
+from medseg.data.structure_files import are_raters, of_most, structure_files
 from medseg.data.tables import enrich, table_layout
 from medseg.data.words import stem_of
 from medseg.errors import ManifestError
@@ -30,8 +32,14 @@ _LOOK_AT = 300
 _BY_HAND = "make a CSV with the columns case, image, label (and patient, split) and scan again"
 
 
-def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest, Layout]:
+def scan(
+    folder: Path, *, reader: Reader, hashes: bool = True, only: Sequence[str] | None = None
+) -> tuple[Manifest, Layout]:
     """The manifest that a folder makes, and what it was taken for; no file is changed or renamed.
+
+    Args:
+        hashes: read every file once more for its sha256.
+        only: look at these files of the folder alone.
 
     Raises:
         ManifestError: there is no folder, or nothing in it looks like a scan.
@@ -39,7 +47,7 @@ def scan(folder: Path, *, reader: Reader, hashes: bool = True) -> tuple[Manifest
     if not folder.is_dir():
         found = f"{folder} is a file" if folder.is_file() else f"no folder {folder}"
         raise ManifestError(found, "a folder of scans", "correct the path")
-    paths = list_files(folder)
+    paths = list_files(folder) if only is None else list(only)
     layout = recognise(folder, paths, reader)
     if layout.problem:
         raise ManifestError(
@@ -79,8 +87,12 @@ def recognise(folder: Path, paths: Sequence[str], reader: Reader) -> Layout:
     """What the folder is, by the first rule that gives cases.
 
     Raises:
-        ManifestError: there are several data sets in it, or files that were taken for label maps hold images.
+        ManifestError: there are several data sets in it, files that were taken for label maps hold images, or
+            there is one for each structure.
     """
+    merged = merged_layout(folder, paths)
+    if merged is not None:
+        return merged
     table = table_layout(folder, paths)
     if table is not None:
         return table
@@ -122,6 +134,7 @@ def _by_names(folder: Path, images: Sequence[str], reader: Reader) -> tuple[Layo
             found.notes.append(
                 f"files with {' or '.join(words)} hold label maps, so they were taken for that"
             )
+    _refuse_structures(folder, images, found, like)
     if wrong := mistaken_labels(found.cases, like):
         raise ManifestError(
             f"{wrong} and others were taken for label maps, yet they hold images", "label maps", _BY_HAND
@@ -130,6 +143,27 @@ def _by_names(folder: Path, images: Sequence[str], reader: Reader) -> tuple[Layo
         found.cases = [c for c in found.cases if c.label or not c.image[0].split(".")[0].endswith("_4d")]
     layout.cases, layout.channels, layout.notes = found.cases, found.channels, found.notes
     return layout, found
+
+
+def _refuse_structures(folder: Path, images: Sequence[str], found: Pairing, like: LabelLike) -> None:
+    """Pass where each case has one label map.
+
+    Raises:
+        ManifestError: there is one for each structure, which `medseg data merge` puts together.
+    """
+    n_drawn = sum(c.label is not None for c in found.cases)
+    n_used = sum(len(c.image) for c in found.cases) + n_drawn
+    if not found.problem and 2 * (len(images) - n_used) <= n_drawn:
+        return
+    parts = structure_files(images, like)
+    if parts is None or are_raters(parts.names):
+        return
+    raise ManifestError(
+        f"a label map per structure: {of_most(parts.files)}",
+        "one label map per case",
+        f"`medseg data merge {folder} -o manifest.json` writes label maps of {len(parts.names)} structures "
+        "beside the files, which stay as they are",
+    )
 
 
 def _named(images: Sequence[str]) -> tuple[str, str]:

@@ -27,6 +27,7 @@ class Series:
         folder: the deepest one that holds them all.
         mark: eight characters that stand for the UID in names.
         identity: the patient's name, number and birth date, to be kept out of what is written.
+        study, description: its study's UID, and what the scanner calls it.
     """
 
     uid: str
@@ -35,6 +36,8 @@ class Series:
     files: tuple[Path, ...]
     mark: str
     identity: tuple[str, ...]
+    study: str = ""
+    description: str = ""
 
 
 def series_of(files: Sequence[Path]) -> list[Series]:
@@ -78,9 +81,9 @@ def _series(uid: str, entries: Sequence[dict[str, object]]) -> Series:
     files = sorted(Path(str(f)) for entry in entries for f in entry["files"])  # type: ignore[attr-defined]
     identity = {str(entry.get(key) or "") for entry in entries for key in ("name", "patient", "birth")} - {""}
     mark = hashlib.sha256(uid.encode()).hexdigest()[:8]
-    return Series(
-        uid, _common(files), str(entries[0]["modality"]), tuple(files), mark, tuple(sorted(identity))
-    )
+    about = {key: str(entries[0].get(key) or "") for key in ("study", "description")}
+    modality = str(entries[0]["modality"])
+    return Series(uid, _common(files), modality, tuple(files), mark, tuple(sorted(identity)), **about)
 
 
 def _common(files: Sequence[Path]) -> Path:

@@ -12,8 +12,8 @@ ENDINGS: tuple[str, ...] = (
     *(".gif", ".img.gz", ".img", ".mgz", ".mgh", ".mnc"),
 )
 _LABEL = "label labels labelstr labelsts labelsva labelmap labelmaps lbl lbls lab seg segs segm segmentation"
-_LABEL += " segmentations segmented mask masks msk msks gt gtv dseg groundtruth truth annotation annotations"
-_LABEL += " annotated anno annos annot annots ann manual contour contours ot roi rois"
+_LABEL += " segmentations segmented mask masks msk msks gt gtv dseg groundtruth groundtruths truth annotation"
+_LABEL += " annotations annotated anno annos annot annots ann manual contour contours ot roi rois"
 LABEL_WORDS = frozenset(_LABEL.split())
 _IMAGE = "image images imagestr imagests imagesva imaging img imgs im scan scans volume volumes vol vols orig"
 _IMAGE += " original originals data raw picture pictures photo photos anat derivatives 1st jpeg dicom"
@@ -40,6 +40,8 @@ _KNOWN = _ROLES | SPLIT_WORDS.keys()
 _COMPOUND = re.compile(r"([a-z]+)(masks?|segs?|labels?|segmentations?)")
 _CAMEL = re.compile(r"[A-Z]+(?=[A-Z][a-z])|[A-Z]?[a-z]+|[A-Z]+|\d+")
 _VISITS = "visit ses session timepoint tp baseline followup pre post preop postop intraop week month year"
+# Frames of a film and slices of a volume are one patient's as visits are.
+_VISITS += " frame frames slice slices"
 _VISIT = re.compile(rf"(?:{'|'.join(_VISITS.split())})\d*")
 
 

@@ -265,7 +265,9 @@ def _are_regions(structures: Sequence[Structure], numbers: Sequence[int]) -> boo
 def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:
     """True where what is written last exists; a series without millimetres has a picture instead."""
     if wanted.per_structure:
-        return all(path.exists() for path in outputs_of(case, wanted, structures))
+        # A series that no object can refer to has none; the table comes last in any case.
+        needed = [p for p in outputs_of(case, wanted, structures) if p != beside(case.output, ".dcm")]
+        return all(path.exists() for path in needed)
     return case.output.exists() or (case.is_series and beside(case.output, ".png").exists())
 
 

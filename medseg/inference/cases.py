@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from medseg.data.layouts import files_below
 from medseg.errors import DataError, MedsegError, OutputError
 from medseg.inference.modalities import by_words
 from medseg.writers import output_paths
@@ -57,6 +58,8 @@ class Case:
         images: one file, or one per channel; the files of a DICOM series where ``is_series``.
         output: the label map's path; before `place_cases` the path that gives it its name.
         is_series: ``images`` are the slices of one DICOM series.
+        more: of further channels, the slices of a DICOM series each; their labels refer to the first series.
+        study, description: of a DICOM series, where it says them.
         is_named: somebody gave it the name, so that no ending is taken off it.
         identity: words that must not be written or said.
         problem: why it can't be done, where that was seen before its turn.
@@ -68,6 +71,9 @@ class Case:
     is_series: bool = False
     is_named: bool = False
     identity: tuple[str, ...] = ()
+    more: tuple[tuple[Path, ...], ...] = ()
+    study: str = ""
+    description: str = field(default="", compare=False)
     problem: MedsegError | None = field(default=None, compare=False)
 
 
@@ -83,7 +89,7 @@ def place_cases(
         DataError: there is none.
         OutputError: a label map would replace a scan.
     """
-    unique = sorted({case.images: case for case in cases}.values(), key=lambda case: case.output)
+    unique = sorted({(case.images, case.more): case for case in cases}.values(), key=lambda case: case.output)
     if not unique:
         raise DataError(
             f"nothing to predict in {', '.join(map(str, given))}",
@@ -175,7 +181,7 @@ def scans_below(text: str, folder: Path, *, needed: bool = True) -> list[Path]:
 
 def _in_folder(path: Path, endings: tuple[str, ...]) -> list[Path]:
     found = [file for file in path.iterdir() if _is_scan(file, endings)]
-    return found or [f for f in path.rglob("*") if _is_scan(f, endings) and not _is_set_apart(f, path)]
+    return found or [f for f in files_below(path) if _is_scan(f, endings) and not _is_set_apart(f, path)]
 
 
 def _name(output: Path, folder: Path) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medseg.data.words import CHANNELS
 from medseg.errors import DataError
 from medseg.inference.cases import Case, ending_of
-from medseg.inference.modalities import by_words
+from medseg.inference.modalities import by_words, channel_told
 
 
 def by_patterns(cases: Sequence[Case], patterns: Sequence[str]) -> list[Case]:
@@ -47,6 +49,54 @@ def by_names(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
         return list(cases)
     others = [case for case in cases if case not in single]
     return others + [_joined(name, dict(enumerate(files)), len(names)) for (_, name), files in joined.items()]
+
+
+def by_descriptions(cases: Sequence[Case], names: Sequence[str]) -> list[Case]:
+    """The DICOM series of each study joined, a channel each by what their descriptions say.
+
+    Series that tell none of the channels are left out; a study that lacks one, or has two of one, carries
+    that as its problem. Where no series tells a channel, the cases as they are.
+    """
+    wanted = [CHANNELS[name.lower()] for name in names]
+    studies: dict[str, list[Case]] = {}
+    for case in cases:
+        if case.is_series and case.study and not case.more:
+            studies.setdefault(case.study, []).append(case)
+    told = {
+        study: [c for c in own if channel_told(c.description) in wanted] for study, own in studies.items()
+    }
+    if not any(told.values()):
+        return list(cases)
+    kept = [case for case in cases if not any(case in own for own in studies.values())]
+    return kept + [_of_study(study, own, wanted) for study, own in told.items() if own]
+
+
+def _of_study(study: str, series: Sequence[Case], wanted: Sequence[str]) -> Case:
+    by_channel: dict[str, list[Case]] = {name: [] for name in wanted}
+    for case in series:
+        by_channel[channel_told(case.description)].append(case)
+    odd = [f"{len(own)} series for {name}" for name, own in by_channel.items() if len(own) != 1]
+    chosen = [own[0] for own in by_channel.values() if own]
+    # What a study is called: the folder that holds its series, or a mark where others lie there too.
+    places = {case.output.parent for case in series}
+    mark = hashlib.sha256(study.encode()).hexdigest()[:8]
+    place = places.pop() if len(places) == 1 else chosen[0].output.parent.parent
+    problem = DataError(
+        f"the study has {' and '.join(odd)}",
+        f"one series for each of {', '.join(wanted)}, told by SeriesDescription",
+        "take a series away, or name a folder per channel in a list",
+    )
+    identity = tuple(sorted({word for case in series for word in case.identity}))
+    more = tuple(case.images for case in chosen[1:])
+    output = place / f"study_{mark}"
+    return replace(
+        chosen[0],
+        name=output.name,
+        output=output,
+        more=more,
+        identity=identity,
+        problem=problem if odd else None,
+    )
 
 
 def by_numbers(cases: Sequence[Case], n_channels: int) -> list[Case]:

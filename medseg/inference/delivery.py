@@ -71,10 +71,12 @@ def beside(output: Path, ending: str) -> Path:
 
 def outputs_of(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> list[Path]:
     """The files that hold the labels; the last one is written last, so that where it is there is all."""
-    if wanted.per_structure:
-        return [*(_structure_path(case.output, s) for s in structures), beside(case.output, TABLE)]
     has_object = case.is_series and case.output.name.endswith((".nii.gz", ".nii"))
-    return [*([beside(case.output, ".dcm")] if has_object else []), case.output]
+    objects = [beside(case.output, ".dcm")] if has_object else []
+    if wanted.per_structure:
+        # One object holds a segment for each structure, which is what viewers of DICOM expect.
+        return [*(_structure_path(case.output, s) for s in structures), *objects, beside(case.output, TABLE)]
+    return [*objects, case.output]
 
 
 def deliver(
@@ -99,6 +101,11 @@ def deliver(
             mask = mask_of(result.labels, i, structure).astype(np.uint8)
             alone = Structure(structure.name, frozenset([1]), structure.colour, structure.code)
             _write(path, case, staged, mask, [alone], wanted)
+        if paths[-2] == beside(case.output, ".dcm"):
+            if why := _why_no_object(case, staged):
+                notes.append(f"no DICOM SEG of it can be made: {why}")
+            else:
+                _write(paths[-2], case, staged, result.labels, structures, wanted)
         write_volumes(table, rows, overwrite=True)
         return notes
     write_volumes(table, rows, overwrite=True)

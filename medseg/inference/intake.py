@@ -6,11 +6,12 @@ import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
+from medseg.data.layouts import files_below
 from medseg.data.series import series_of, sorted_out
 from medseg.data.unpack import unpack_all
 from medseg.errors import DataError
 from medseg.inference.cases import Case, place_cases, scans_below
-from medseg.inference.channels import are_told_by_files, by_names, by_numbers, by_patterns
+from medseg.inference.channels import are_told_by_files, by_descriptions, by_names, by_numbers, by_patterns
 from medseg.inference.lists import listed, series_cases
 
 LISTS = (".json", ".txt", ".csv", ".tsv")
@@ -62,7 +63,9 @@ def gather(
     if channels:
         cases = by_patterns(cases, channels)
     elif n_channels > 1:
-        cases = by_numbers(by_names(cases, names) if are_told_by_files(names) else cases, n_channels)
+        if are_told_by_files(names):
+            cases = by_names(by_descriptions(cases, names), names)
+        cases = by_numbers(cases, n_channels)
     return place_cases(cases, folder, suffix=suffix, given=inputs)
 
 
@@ -91,7 +94,7 @@ def _below(path: Path, folder: Path, root: Path, with_names: bool) -> list[Case]
     path = path.resolve()
     outputs = folder.resolve()
     is_inside = outputs == path or outputs in path.parents
-    files = [f for f in path.rglob("*") if f.is_file() and (is_inside or outputs not in f.parents)]
+    files = [f for f in files_below(path) if is_inside or outputs not in f.parents]
     series, damaged = sorted_out(files)
     taken = {*damaged, *(file for one in series for file in one.files)}
     others = [f for f in scans_below(str(path), folder, needed=not taken) if f not in taken]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 from medseg.data import read_manifest
 from medseg.data.channel_order import in_order_of, places_of
+from medseg.data.layouts import files_below
 from medseg.data.series import Series, series_of
 from medseg.errors import ManifestError
 from medseg.inference.cases import Case, ending_of
@@ -49,13 +50,27 @@ def listed(path: Path, data: Path, with_names: bool = False, channels: Sequence[
 
 def _listed_case(name: str, images: Sequence[Path], with_names: bool) -> Case:
     full = tuple(image.resolve() for image in images)
-    if len(full) == 1 and full[0].is_dir():
-        series = series_of([file for file in full[0].rglob("*") if file.is_file()])
-        if len(series) == 1:
-            (case,) = series_cases(series, series[0].folder, full[0], with_names)
-            return replace(case, name=name, output=full[0].with_name(name)) if name else case
+    series = [_series_at(path) for path in full]
+    first, *others = series
+    if first is not None and all(others):
+        root = full[0].with_name(full[0].name.split("#")[0])
+        (case,) = series_cases([first], first.folder, root, with_names)
+        identity = () if with_names else {word for one in series if one for word in one.identity}
+        more = tuple(one.files for one in others if one)
+        case = replace(case, more=more, identity=tuple(sorted(identity)))
+        return replace(case, name=name, output=root.with_name(name)) if name else case
     place = full[0].with_name(name + ending_of(full[0])) if name else full[0]
     return Case(name or place.name, full, place, is_named=bool(name))
+
+
+def _series_at(path: Path) -> Series | None:
+    """The one DICOM series of a folder, or that of ``folder#UID``; None where it is no such thing."""
+    name, _, uid = path.name.partition("#")
+    folder = path if path.is_dir() else path.with_name(name) if uid else None
+    if folder is None or not folder.is_dir():
+        return None
+    found = [one for one in series_of(list(files_below(folder))) if uid in ("", one.uid) or path.is_dir()]
+    return found[0] if len(found) == 1 else None
 
 
 def _table(rows: Iterable[list[str]], path: Path, channels: Sequence[str]) -> list[tuple[str, Sequence[str]]]:
@@ -81,5 +96,6 @@ def series_cases(series: Sequence[Series], path: Path, root: Path, with_names: b
         identity = () if with_names else one.identity
         hidden = without_names((*root.parts[-2:], *inside), identity, one.mark)
         place = Path("/", *(part for part in hidden if part != "/"))
-        cases.append(Case(place.name, one.files, place, is_series=True, identity=identity))
+        case = Case(place.name, one.files, place, is_series=True, identity=identity)
+        cases.append(replace(case, study=one.study, description=one.description))
     return cases

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from pathlib import Path
 
 from medseg.data.words import CHANNELS, stem_of, take_apart
 from medseg.errors import DataError
+
+# What scanners and people write for an image after contrast agent.
+_AGENT = {"gd", "gad", "gado", "gadolinium", "ce", "c", "contrast", "post", "postcontrast", "km", "mdc"}
+_T1 = {"t1", "t1w", "mprage", "bravo", "spgr"}
+
+
+def channel_told(description: str) -> str:
+    """The channel that a DICOM SeriesDescription tells, as `CHANNELS` spells it; empty where it tells none.
+
+    >>> [channel_told(t) for t in ("AX T2 FLAIR FS", "Ax T1 +C", "t1_mprage_sag_pre contrast", "LOCALIZER")]
+    ['FLAIR', 'T1ce', 'T1', '']
+    """
+    words = [word for word in re.split(r"[^a-z0-9]+", description.lower()) if word]
+    if {"flair", "t2f"} & set(words):
+        return "FLAIR"
+    if _T1 & set(words):
+        return (
+            "T1ce" if _AGENT & set(words) and not {"pre", "without", "native", "nativ"} & set(words) else "T1"
+        )
+    return next((CHANNELS[word] for word in words if word in CHANNELS), "")
 
 
 def by_words(files: Sequence[Path], channels: Sequence[str]) -> dict[tuple[Path, str], list[Path]]:

@@ -66,13 +66,14 @@ def stage(
         DataError: an image is missing, damaged, or of a kind that can't be segmented.
         GeometryError: its grid is none, or the channels' grids differ.
     """
-    sources: Sequence[Path | None] = [None] if case.is_series else case.images
+    series = (case.images, *case.more) if case.is_series else ()
+    sources: Sequence[Path | None] = [None] * len(series) or case.images
     if not in_memory and all(source and is_plain_nifti(source) for source in sources):
         return on_disk(case, folder, allow)
     files, notes, channels = [], [], 0
     first: Image | None = None
     for number, source in enumerate(sources):
-        image, found = examine_series(case.images) if source is None else examine(source)
+        image, found = examine_series(series[number]) if source is None else examine(source)
         image = _flat(_accepted(image, found, allow, source))
         notes += [f.found for f in found if f.severity == WARNING or f.rule in allow]
         if first is not None:

@@ -1,5 +1,6 @@
 import csv
 import json
+from functools import partial
 
 import pytest
 from typer.testing import CliRunner
@@ -8,6 +9,8 @@ from medseg.cli.app import app, main
 from medseg.cli.demo import DEMO_BUNDLE
 from medseg.data.manifest import read_manifest
 from medseg.data.phantoms import write_phantoms
+from medseg.distributed.spread import Work, results_of
+from tests.distributed.workers import MortalTrainer
 
 pytestmark = pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
 SMALL = ["--roi_size", "[8, 8, 8]", "--max_epochs", "1"]
@@ -97,6 +100,27 @@ def test_a_cross_validation_that_was_stopped_goes_on_without_training_a_finished
     assert json.loads(state.read_text()) == {**known, "trained": [0, 1]}
     assert known["overrides"] == {"roi_size": [8, 8, 8], "max_epochs": 1}
     assert len(list((folder / "predictions").glob("*.nii.gz"))) == 6
+
+
+@pytest.mark.slow
+def test_a_fold_whose_worker_is_killed_is_done_by_another_and_gives_the_same_files(
+    data, done, tmp_path, monkeypatch
+):
+    marker = tmp_path / "killed"
+
+    def spread_mortally(tasks, *, n_workers, ray_address):
+        make = partial(MortalTrainer, 1, marker)
+        return results_of(Work(make, tasks, str), n_workers=n_workers, ray_address=ray_address)
+
+    monkeypatch.setattr("medseg.distributed.folds.spread_folds", spread_mortally)
+    given = arguments("cross-validate", tmp_path / "out", data, *done[2][6:10], "--workers", "2")
+    ended = CliRunner().invoke(app, given)
+    assert ended.exit_code == 0, ended.output
+    assert marker.exists()
+    truth = sorted((done[0] / "predictions").glob("*.nii.gz"))
+    assert [path.read_bytes() for path in sorted((tmp_path / "out" / "predictions").glob("*.nii.gz"))] == [
+        path.read_bytes() for path in truth
+    ]
 
 
 @pytest.mark.slow

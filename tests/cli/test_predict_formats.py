@@ -20,6 +20,7 @@ import torch
 from PIL import Image, ImageDraw
 
 from medseg.cli.app import main
+from medseg.data.series import examine_series
 from medseg.writers.lock import hold
 from tests.dicom_files import ct
 from tests.toy_bundle import RAS_WORLD, config, write_bundle, write_scan
@@ -159,8 +160,8 @@ def test_a_picture_for_a_bundle_of_volumes_is_told(
     assert "mole: a picture; expected a volume" in capsys.readouterr().err
 
 
-def noise(n: int = 5) -> np.ndarray:
-    return np.random.default_rng(1).integers(0, 1000, (n, 10, 12))
+def noise(n: int = 5, seed: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 1000, (n, 10, 12))
 
 
 @pytest.mark.parametrize("reverse", [False, True])
@@ -295,6 +296,75 @@ def test_a_list_that_names_its_channels_is_brought_to_the_bundles_order(tmp_path
     for list_ in ("m.json", "m.csv"):
         assert predict(two, "-i", tmp_path / "scans" / list_, "-o", tmp_path / list_) == 0
         np.testing.assert_array_equal(labels_of(tmp_path / list_ / "a.nii.gz"), truth)
+
+
+def sequence(folder: Path, number: int, description: str) -> Path:
+    """A series of the one study, with pixels and a name of its own."""
+    for path in ct(folder, pixels=noise(seed=number)):
+        data = pydicom.dcmread(path)
+        data.SeriesInstanceUID += f".{number}"
+        data.SOPInstanceUID = data.file_meta.MediaStorageSOPInstanceUID = f"{data.SOPInstanceUID}.{number}"
+        data.SeriesDescription = description
+        data.save_as(path)
+    return folder
+
+
+@pytest.fixture
+def study(tmp_path: Path) -> Path:
+    """A bundle of FLAIR and T1ce beside a study that holds them, a plain T1 and a localizer."""
+    two = write_bundle(tmp_path / "two", config(channels=2))
+    stated = {"inputs": {"image": {"channel_def": {"0": "FLAIR", "1": "T1ce"}, "num_channels": 2}}}
+    (two / "configs" / "metadata.json").write_text(json.dumps({"network_data_format": stated}))
+    sequences = ("3-plane loc", "Ax T1 SE", "AX T1 +C", "Ax T2 FLAIR FS")
+    for number, description in enumerate(sequences, 1):
+        sequence(tmp_path / "DOE_JANE" / f"{number}", number, description)
+    return tmp_path
+
+
+def test_series_are_channels_by_a_list_of_folders_and_by_their_descriptions(
+    study: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, number in (("flair", 4), ("t1ce", 3)):
+        image, _ = examine_series(sorted((study / "DOE_JANE" / f"{number}").iterdir()))
+        (study / "nifti").mkdir(exist_ok=True)
+        nib.save(nib.Nifti1Image(image.array, image.affine), study / "nifti" / f"a_{name}.nii.gz")
+    assert predict(study / "two", "-i", study / "nifti", "-o", study / "truth") == 0
+    truth = labels_of(study / "truth" / "a.nii.gz")
+    assert len(np.unique(truth)) > 1
+    case = {"case": "a", "image": ["DOE_JANE/3", "DOE_JANE/4"]}
+    listed = {"name": "m", "version": "1", "channels": ["T1ce", "FLAIR"], "labels": {}, "training": [case]}
+    (study / "m.json").write_text(json.dumps(listed))
+    (study / "m.csv").write_text("case,image_flair,image_t1ce\na,DOE_JANE/4,DOE_JANE/3\n")
+    for given in ("m.json", "m.csv", "DOE_JANE"):
+        assert predict(study / "two", "-i", study / given, "-o", study / f"out {given}") == 0
+        (path,) = (study / f"out {given}").glob("*.nii.gz")
+        np.testing.assert_array_equal(labels_of(path), truth)
+        seg = pydicom.dcmread(next((study / f"out {given}").glob("*.dcm")))
+        assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID.endswith(".4")
+        assert "doe" not in path.name.lower()
+    assert "doe" not in capsys.readouterr().out.lower()
+
+
+def test_a_study_that_lacks_a_channel_is_told_by_what_it_has(study: Path) -> None:
+    shutil.rmtree(study / "DOE_JANE" / "3")
+    assert predict(study / "two", "-i", study / "DOE_JANE", "-o", study / "out") == 3
+    (failure,) = json.loads((study / "out" / "failures.json").read_text())
+    assert "0 series for T1ce" in failure["reason"]
+
+
+def test_structures_of_a_series_come_with_one_object_for_all(bundle: Path, tmp_path: Path) -> None:
+    ct(tmp_path / "series", pixels=noise())
+    given = (bundle, "-i", tmp_path / "series", "-o", tmp_path / "out", "--per-structure")
+    assert predict(*given) == 0
+    (folder,) = (p for p in (tmp_path / "out").iterdir() if p.is_dir())
+    masks = sorted(folder.glob("*.nii.gz"))
+    volume = hd.seg.segread(tmp_path / "out" / f"{folder.name}.dcm").get_volume(combine_segments=True)
+    assert len(masks) == 2
+    for number, path in enumerate(masks, 1):
+        assert (volume.array == number).sum() == labels_of(path).sum()
+    written = {p: p.stat().st_mtime_ns for p in (tmp_path / "out").rglob("*.*") if p.name != "volumes.csv"}
+    assert predict(*given) == 0
+    assert all(p.stat().st_mtime_ns == when for p, when in written.items())
 
 
 def test_a_folder_that_another_run_writes_is_refused(

@@ -163,6 +163,26 @@ def test_a_lonely_label_map_in_a_folder_with_one_image_is_taken_and_told():
     assert "taken as the label map" in found.notes[0]
 
 
+def test_folders_whose_names_differ_in_their_signs_alone_are_several_cases():
+    found = pair([f"{f}/{n}.nii" for f in ("a b", "a_b", "a-b", "a.b") for n in ("image", "label")])
+    assert {(c.image, c.label) for c in found.cases} == {
+        ((f"{f}/image.nii",), f"{f}/label.nii") for f in ("a b", "a_b", "a-b", "a.b")
+    }
+    assert len({c.case for c in found.cases}) == 4
+
+
+def test_the_same_names_below_numbered_folders_are_paired_within_each():
+    files = [f"set_{v}/{tree}/frame{f:03}.png" for v in (1, 2) for f in range(3) for tree in ("left", "gt/a")]
+    for case in pair(files).cases:
+        assert case.label == case.image[0].replace("left", "gt/a")
+
+
+def test_a_case_is_called_by_its_number_also_where_the_folder_has_it_too():
+    batches = {1: (1, 2), 2: (30,)}
+    files = [f"Batch {b}/{r}-{n}.nii" for b, own in batches.items() for n in own for r in ("volume", "seg")]
+    assert {c.case for c in pair(files).cases} == {"1", "2", "30"}
+
+
 @pytest.mark.parametrize(
     ("names", "patients"),
     [
@@ -170,6 +190,7 @@ def test_a_lonely_label_map_in_a_folder_with_one_image_is_taken_and_told():
         (["p{0}/pre{1}.nii", "p{0}/post{1}.nii"], {"p1", "p2"}),
         (["s/p1/visit1/t{0}{1}.nii", "s/p1/visit2/t{0}{1}.nii", "s/p2/visit1/t{0}{1}.nii"], None),
         (["ct_train/ct_train_{0}{1}.nii"], {"ct_train_1", "ct_train_2"}),
+        (["v_{0}/frame_001{1}.png", "v_{0}/frame_002{1}.png"], {"v_1", "v_2"}),
     ],
 )
 def test_patients_are_told_by_folders_and_visits(names, patients):

@@ -277,6 +277,17 @@ def test_image_and_label_of_a_case_belong_together(tmp_path, make):
     assert len({c.case for c in manifest.items}) == len(manifest.items)
 
 
+def test_links_are_followed_and_a_circle_of_them_is_walked_once(tmp_path):
+    equal_names(tmp_path / "real")
+    for kind in ("images", "labels"):
+        (tmp_path / "linked").mkdir(exist_ok=True)
+        (tmp_path / "linked" / kind).symlink_to(tmp_path / "real" / kind)
+    (tmp_path / "linked" / "again").symlink_to(tmp_path / "linked")
+    found = [scan(tmp_path / folder, reader=HERE_TOO)[0].items for folder in ("real", "linked")]
+    assert found[0] == found[1]
+    assert len(found[0]) > 1
+
+
 def test_splits_come_from_folders_and_tables(tmp_path):
     suffixed_names(tmp_path / "a")
     table(tmp_path / "b")

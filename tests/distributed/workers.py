@@ -5,6 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from medseg.distributed import cross_validation
+from medseg.distributed.cross_validation import Done, Fold
+from medseg.distributed.folds import Trainer
 from medseg.distributed.worker import Job, Worker
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
@@ -27,3 +30,22 @@ class MortalWorker(Worker):
             (self.case.output.parent / f".{self.case.output.name}.1.part").write_bytes(b"half a file")
             die_once(self.marker)
         return super()._result(*arguments)
+
+
+class MortalTrainer(Trainer):
+    """A trainer that is killed once its fold is trained and nothing of it is predicted yet."""
+
+    def __init__(self, victim: int, marker: Path, n_threads: int) -> None:
+        super().__init__(n_threads)
+        self.victim, self.marker = victim, marker
+
+    def do(self, task: Fold) -> Done:
+        if task.training.fold == self.victim:
+            keep = cross_validation._keep_last_weights
+
+            def dying(bundle: Path) -> None:
+                die_once(self.marker)
+                keep(bundle)
+
+            cross_validation._keep_last_weights = dying
+        return super().do(task)

@@ -335,11 +335,11 @@ def test_series_are_channels_by_a_list_of_folders_and_by_their_descriptions(
     listed = {"name": "m", "version": "1", "channels": ["T1ce", "FLAIR"], "labels": {}, "training": [case]}
     (study / "m.json").write_text(json.dumps(listed))
     (study / "m.csv").write_text("case,image_flair,image_t1ce\na,DOE_JANE/4,DOE_JANE/3\n")
-    for given in ("m.json", "m.csv", "DOE_JANE"):
-        assert predict(study / "two", "-i", study / given, "-o", study / f"out {given}") == 0
-        (path,) = (study / f"out {given}").glob("*.nii.gz")
+    for given, out in (("m.json", "json"), ("m.csv", "csv"), ("DOE_JANE", "folder")):
+        assert predict(study / "two", "-i", study / given, "-o", study / out) == 0
+        (path,) = (study / out).glob("*.nii.gz")
         np.testing.assert_array_equal(labels_of(path), truth)
-        seg = pydicom.dcmread(next((study / f"out {given}").glob("*.dcm")))
+        seg = pydicom.dcmread(next((study / out).glob("*.dcm")))
         assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID.endswith(".4")
         assert "doe" not in path.name.lower()
     assert "doe" not in capsys.readouterr().out.lower()

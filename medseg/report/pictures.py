@@ -33,6 +33,7 @@ class Card:
         volume: number of its volumes in the viewer, -1 where it has none.
         structure: number of the structure.
         caption: scores and slice in words; ``label`` the same for a screen reader.
+        is_across: whether the arrow leaves the slice.
     """
 
     case: str
@@ -46,6 +47,7 @@ class Card:
     reference: str
     prediction: str
     arrow: str
+    is_across: bool
     rulers: str
     marks: tuple[Mark, ...]
     font: float
@@ -108,6 +110,7 @@ def card(
         reference=outline(shown.reference, shown.pixel_mm),
         prediction=outline(shown.prediction, shown.pixel_mm),
         arrow=_arrow(shown, room),
+        is_across=shown.is_across,
         rulers=_rulers(width, height, room),
         marks=(*_ruler_marks(width, height, room, unit), *_side_marks(shown, width, height, room)),
         font=room * 0.38,
@@ -121,18 +124,35 @@ def _facts(shown: Slice, unit: str) -> list[str]:
     ]
     facts = [shown.where] if shown.where else []
     if shown.arrow is not None:
-        here = "arrow: largest distance in this plane" if shown.where else "arrow: largest distance"
-        facts.append(f"{here} {shown.arrow_mm:.1f} {unit}")
-    facts += [shown.farthest] if shown.farthest else []
+        facts.append(f"arrow: largest distance {shown.arrow_mm:.1f} {unit}{_ends(shown)}")
     return facts + [f"no {name} in this plane" for name in empty]
 
 
+def _ends(shown: Slice) -> str:
+    """Between which slices the arrow runs, in words."""
+    if not shown.arrow_slices:
+        return ""
+    one, other = shown.arrow_slices
+    if not shown.is_across:
+        return " of the volume, in this slice"
+    return (
+        f" of the volume, in slice {one}" if one == other else f" of the volume, from slice {one} to {other}"
+    )
+
+
 def _arrow(shown: Slice, room: float) -> str:
-    """From the point furthest off to the nearest point of the other outline, with a head of two strokes."""
+    """From the point furthest off to the nearest point of the other outline, with a head of two strokes.
+
+    A ring where it runs straight through the slice.
+    """
     if shown.arrow is None:
         return ""
     height, width = shown.pixel_mm
     (y0, x0), (y1, x1) = (((row + 0.5) * height, (column + 0.5) * width) for row, column in shown.arrow)
+    if (x0, y0) == (x1, y1):
+        radius = 0.2 * room
+        half = f"a{radius:.5g} {radius:.5g} 0 1 0 "
+        return f"M{x0 - radius:.5g} {y0:.5g}{half}{2 * radius:.5g} 0{half}{-2 * radius:.5g} 0"
     angle = math.atan2(y1 - y0, x1 - x0)
     size = min(0.35 * room, 0.5 * math.hypot(y1 - y0, x1 - x0))
     wings = [(x1 - size * math.cos(angle + turn), y1 - size * math.sin(angle + turn)) for turn in (0.5, -0.5)]

@@ -56,10 +56,11 @@ class Slice:
         pixel_mm: height and width of a pixel.
         sides: letters for left, right, top and bottom; empty where nobody knows.
         where: which slice this is, in words; empty for a picture.
-        arrow: two points (row, column) in pixels between which the outlines lie furthest apart, or None.
-        arrow_mm: their distance.
-        farthest: the largest distance of both surfaces in the whole volume and where it lies, in words; empty
-            for a picture and where there is none.
+        arrow: the ends (row, column), in pixels, of the largest distance between both surfaces of the whole
+            volume, seen along the slice's axis; None where there is none.
+        arrow_mm: that distance, the Hausdorff distance.
+        arrow_slices: in which slices it ends, counted from 1; empty for a picture.
+        is_across: whether an end lies in another slice than this one.
     """
 
     image: NDArray[np.uint8]
@@ -70,41 +71,51 @@ class Slice:
     where: str
     arrow: tuple[tuple[float, float], tuple[float, float]] | None
     arrow_mm: float
-    farthest: str = ""
+    arrow_slices: tuple[int, ...] = ()
+    is_across: bool = False
 
 
 def worst_slice(scan: Scan) -> Slice:
     """The slice with the most wrong voxels, cropped round the structure.
 
     It is axial, or across the thickest voxel side where voxels are far from cubes. Where no voxel is wrong,
-    it is the slice with most of the reference.
+    it is the slice with most of the reference. The arrow is the largest distance of the whole volume, as it
+    looks from the slice's side, so its length in the picture may be shorter than the distance.
     """
     if scan.reference.ndim == 2:
         masks = (scan.reference, scan.prediction)
-        return _cropped(scan.image, masks, scan.spacing_mm, _NO_SIDES, "")
+        ends, distance = _largest(scan, 0, None)
+        return replace(_cropped(scan.image, masks, scan.spacing_mm, ends), arrow_mm=distance)
     axis = _across(scan.reference.shape, scan.spacing_mm)
     others = tuple(a for a in range(3) if a != axis)
     wrong = (scan.reference ^ scan.prediction).sum(axis=others)
     counts = wrong if wrong.any() else scan.reference.sum(axis=others)
     number = int(np.argmax(counts))
+    ends, distance = _largest(scan, axis, number)
     planes = [_hung(plane, axis, number) for plane in (scan.reference, scan.prediction)]
     image = None if scan.image is None else _hung(scan.image, axis, number)
     pixel = (scan.spacing_mm[others[1]], scan.spacing_mm[others[0]])
+    last = np.asarray(planes[0].shape) - 1
+    shown = _cropped(image, (planes[0], planes[1]), pixel, [last - p[[others[1], others[0]]] for p in ends])
     plane = f"{_PLANES[axis]} slice" if scan.is_oriented else "slice"
-    sides = _SIDES[axis] if scan.is_oriented else _NO_SIDES
-    shown = _cropped(image, (planes[0], planes[1]), pixel, sides, f"{plane} {number + 1} of {counts.size}")
-    return replace(shown, farthest=_farthest(scan, axis))
+    slices = tuple(int(p[axis]) + 1 for p in ends)
+    return replace(
+        shown,
+        sides=_SIDES[axis] if scan.is_oriented else _NO_SIDES,
+        where=f"{plane} {number + 1} of {counts.size}",
+        arrow_mm=distance,
+        arrow_slices=slices,
+        is_across=any(n != number + 1 for n in slices),
+    )
 
 
-def _farthest(scan: Scan, axis: int) -> str:
-    """The Hausdorff distance in words, with the slices between which it runs."""
+def _largest(scan: Scan, axis: int, number: int | None) -> tuple[list[Floats], float]:
+    """Both ends of the largest distance of the volume, and mm; of equal ones, one near slice `number`."""
     box = bounds([scan.reference, scan.prediction], scan.spacing_mm, 0.0)
-    found = largest_distance(scan.reference[box], scan.prediction[box], scan.spacing_mm)
-    if found is None:
-        return ""
-    one, other = (int(point[axis]) + box[axis].start + 1 for point in found[:2])
-    between = f"slice {one}" if one == other else f"slice {one} to {other}"
-    return f"largest of the volume {found[2]:.1f} mm, {between}"
+    start = np.asarray([part.start for part in box])
+    plane = None if number is None else (axis, number - box[axis].start)
+    found = largest_distance(scan.reference[box], scan.prediction[box], scan.spacing_mm, plane)
+    return ([], 0.0) if found is None else ([point + start for point in found[:2]], found[2])
 
 
 def eight_bit(image: NDArray[Any]) -> NDArray[np.uint8]:
@@ -135,10 +146,13 @@ def bounds(masks: list[Mask], spacing_mm: tuple[float, ...], margin_mm: float) -
     return tuple(found)
 
 
-def largest_distance(a: Mask, b: Mask, pixel_mm: tuple[float, ...]) -> tuple[Floats, Floats, float] | None:
+def largest_distance(
+    a: Mask, b: Mask, pixel_mm: tuple[float, ...], plane: tuple[int, int] | None = None
+) -> tuple[Floats, Floats, float] | None:
     """The boundary voxel of either mask that lies furthest from the other boundary, its nearest one, and mm.
 
-    Returns None where a mask is empty or the boundaries are the same.
+    Of several it is the one nearest to `plane`, an axis and a number along it. None where a mask is empty or
+    the boundaries are the same.
     """
     first, second = np.argwhere(_edge(a)).astype(float), np.argwhere(_edge(b)).astype(float)
     if not first.size or not second.size:
@@ -148,7 +162,9 @@ def largest_distance(a: Mask, b: Mask, pixel_mm: tuple[float, ...]) -> tuple[Flo
     (points, targets, (distance, nearest)) = max(
         ((first, second, there), (second, first, back)), key=lambda side: float(side[2][0].max())
     )
-    furthest = int(distance.argmax())
+    equal = np.flatnonzero(distance > distance.max() - 1e-9)
+    axis, number = plane or (0, 0)
+    furthest = int(equal[np.abs(points[equal, axis] - number).argmin()])
     if distance[furthest] == 0:
         return None
     return points[furthest], targets[nearest[furthest]], float(distance[furthest])
@@ -169,21 +185,20 @@ def _hung(array: NDArray[Any], axis: int, number: int) -> NDArray[Any]:
 
 
 def _cropped(
-    image: NDArray[Any] | None,
-    masks: tuple[Mask, Mask],
-    pixel: tuple[float, ...],
-    sides: tuple[str, str, str, str],
-    where: str,
+    image: NDArray[Any] | None, masks: tuple[Mask, Mask], pixel: tuple[float, ...], ends: list[Floats]
 ) -> Slice:
+    """The slice cut round both masks and the arrow's ends, with no word yet about what it is."""
     height, width = float(pixel[0]), float(pixel[1])
-    box = bounds(list(masks), (height, width), _MARGIN_MM)
-    reference, prediction = masks[0][box], masks[1][box]
+    touched = np.zeros_like(masks[0])
+    for row, column in ends:
+        touched[int(row), int(column)] = True
+    box = bounds([*masks, touched], (height, width), _MARGIN_MM)
     shown = np.zeros((1, 1), np.uint8) if image is None else eight_bit(image[box])
     step = -(-max(shown.shape[:2]) // _MOST_PIXELS)
-    furthest = largest_distance(reference, prediction, (height, width))
-    arrow = None if furthest is None else (_point(furthest[0]), _point(furthest[1]))
-    distance = 0.0 if furthest is None else furthest[2]
-    return Slice(shown[::step, ::step], reference, prediction, (height, width), sides, where, arrow, distance)
+    start = np.asarray([part.start for part in box])
+    arrow = (_point(ends[0] - start), _point(ends[1] - start)) if ends else None
+    cut = masks[0][box], masks[1][box]
+    return Slice(shown[::step, ::step], *cut, (height, width), _NO_SIDES, "", arrow, 0.0)
 
 
 def _point(at: Floats) -> tuple[float, float]:

@@ -64,7 +64,7 @@ def test_a_manifest_that_says_synthetic_makes_the_page_say_so(folder: Path) -> N
 def test_the_worst_case_is_first_with_its_largest_distance(folder: Path) -> None:
     page = (folder / "out_a" / "report.html").read_text()
     first = page[page.index("<figcaption>case_3") :]
-    assert "largest distance in this plane 3.0 mm" in first[:400]
+    assert "arrow: largest distance 3.0 mm of the volume, in this slice" in first[:400]
 
 
 def test_report_makes_the_page_again_without_pictures_where_none_are_wanted(

@@ -3,6 +3,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from medseg.metrics import score
 from medseg.report import Scan
 from medseg.report.slices import eight_bit, largest_distance, worst_slice
 
@@ -40,13 +41,27 @@ def test_the_arrow_is_the_largest_distance_between_the_outlines_in_mm() -> None:
     assert (row, abs(column - column_to)) == (row_to, 10)
 
 
-def test_the_largest_distance_of_the_volume_is_told_with_its_slices() -> None:
+def test_the_arrow_shows_the_largest_distance_of_the_volume_and_its_slices() -> None:
     reference, prediction = ball_pair()
     prediction[12, 15, 2:10] = True
     shown = worst_slice(Scan(reference, prediction, (0.5, 1.0, 9.0)))
     # Two slices above the top of the box, 9 mm each, against 5 mm in the plane with the most wrong voxels.
-    assert shown.farthest == "largest of the volume 18.0 mm, slice 10 to 8"
-    assert worst_slice(Scan(reference, reference, (1.0, 1.0, 1.0))).farthest == ""
+    assert (shown.arrow_mm, shown.arrow_slices, shown.is_across) == (18.0, (10, 8), True)
+    assert shown.arrow is not None
+    assert shown.arrow[0] == shown.arrow[1]
+    assert worst_slice(Scan(reference, reference, (1.0, 1.0, 1.0))).arrow is None
+
+
+def test_the_arrow_is_there_where_one_mask_is_not_in_the_slice_and_equals_the_hausdorff_distance() -> None:
+    reference, prediction = np.zeros((30, 40, 10), bool), np.zeros((30, 40, 10), bool)
+    reference[10:15, 10:20, 2:4] = True
+    prediction[12:25, 15:36, 6:8] = True
+    shown = worst_slice(Scan(reference, prediction, (0.5, 1.0, 1.5)))
+    assert not (shown.reference.any() and shown.prediction.any())
+    found = score(prediction.astype(np.uint8), reference.astype(np.uint8), {"it": 1}, (0.5, 1.0, 1.5))
+    assert shown.arrow_mm == pytest.approx(found["it"].metrics["hausdorff_mm"])
+    assert shown.arrow is not None
+    assert all(0 <= at < n for end in shown.arrow for at, n in zip(end, shown.reference.shape, strict=True))
 
 
 def test_thick_slices_are_looked_at_from_the_front() -> None:

@@ -44,9 +44,9 @@
     draw();
   }
 
-  function draw() {
+  function draw(whole = false) {
     const body = document.querySelector("#case-table tbody");
-    const first = state.page * PAGE, part = state.rows.slice(first, first + PAGE);
+    const first = state.page * PAGE, part = whole ? state.rows : state.rows.slice(first, first + PAGE);
     body.replaceChildren(...part.map((row) => {
       const line = document.createElement("tr");
       table.columns.forEach((column, index) => {
@@ -81,6 +81,9 @@
   });
   $("page-back").addEventListener("click", () => { state.page -= 1; draw(); });
   $("page-next").addEventListener("click", () => { state.page += 1; draw(); });
+  // On paper there is no next page to press: every row that the filter lets pass.
+  addEventListener("beforeprint", () => draw(true));
+  addEventListener("afterprint", () => draw());
   function show(name) {
     $("filter-text").value = name;
     $("filter-structure").value = ""; $("filter-status").value = "";

@@ -155,6 +155,18 @@ def test_ten_thousand_rows_are_sorted_in_under_a_second(large_report: Path, visi
     assert took_ms < 1000
 
 
+def test_on_paper_the_table_has_every_row_and_on_screen_a_page(large_report: Path, visit: Open) -> None:
+    page = visit(large_report).page
+    rows = page.locator("#case-table tbody tr")
+    page.fill("#filter-text", "1")
+    n = int(page.locator("#case-count").inner_text().split()[0])
+    assert rows.count() == 50 < n
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    assert rows.count() == n
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    assert rows.count() == 50
+
+
 def test_pictures_for_the_documents_show_the_first_screen(report: Path, visit: Open, tmp_path: Path) -> None:
     folder = PICTURES if os.environ.get("MEDSEG_PICTURES") else tmp_path
     folder.mkdir(parents=True, exist_ok=True)

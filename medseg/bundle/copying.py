@@ -37,6 +37,7 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
         )
     if source.resolve() != target.resolve():
         shutil.copytree(source, target, dirs_exist_ok=True, ignore=LEFT_BEHIND)
+        _forget_scores(target / "configs" / "metadata.json", source.name)
     (target / "models").mkdir(parents=True, exist_ok=True)
     kept = {key: value for key, value in overrides.items() if key not in RUN_ONLY}
     (target / "configs" / OVERRIDES).write_text(json.dumps(dict(overrides), indent=2, default=str) + "\n")
@@ -44,6 +45,17 @@ def copy_bundle(source: Path, target: Path, overrides: Mapping[str, Any], *, ove
         path = target / "configs" / f"{stem}.yaml"
         if path.is_file():
             _apply(path, kept)
+
+
+def _forget_scores(meta: Path, source: str) -> None:
+    """The copy's metadata claims no scores: those were of the source's weights, and the entry says whose."""
+    if not meta.is_file():
+        return
+    said = json.loads(meta.read_text(encoding="utf-8"))
+    if isinstance(said, dict) and said.get("eval_metrics"):
+        said["eval_metrics"] = {}
+        said["trained_from"] = {"bundle": source, "version": said.get("version")}
+        meta.write_text(json.dumps(said, indent=2) + "\n", encoding="utf-8")
 
 
 def _apply(path: Path, overrides: Mapping[str, Any]) -> None:

@@ -43,7 +43,7 @@ def digest(root: Path) -> str:
     for path in sorted(_files(root)):
         if path.stat().st_size > _LARGEST:
             return ""
-        whole.update(f"{path.relative_to(root).as_posix()}\0".encode())
+        whole.update(os.fsencode(f"{path.relative_to(root).as_posix()}\0"))
         whole.update(hashlib.sha256(path.read_bytes()).digest())
     return whole.hexdigest()
 

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 SUMS = "SHA256SUMS"
 _BLOCK = 1 << 20
+_LARGEST_LIST = 16 << 20
 
 
 def file_sha256(path: Path) -> str:
@@ -40,6 +41,10 @@ def read_sums(root: Path) -> dict[str, str]:
 def _read_list(place: Path) -> dict[str, str]:
     if not place.is_file():
         return {}
+    if place.stat().st_size > _LARGEST_LIST:
+        raise BundleError(
+            f"{place} has {place.stat().st_size} bytes", "a list of hashes", "write it with sha256sum"
+        )
     sums: dict[str, str] = {}
     for number, line in enumerate(place.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
         hash_, _, name = line.strip().partition(" ")

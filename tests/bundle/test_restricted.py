@@ -209,8 +209,30 @@ TARGETS = {
     "a number beyond all sizes": {"_target_": "torch.nn.Linear", "in_features": 10**12, "out_features": 1},
     "method of a class": {"_target_": "torch.nn.Module.load_state_dict", "state_dict": {}},
     "compiled code": {"_target_": "SupervisedEvaluator", "compile": True},
+    "weights that are downloaded unless told not to": {"_target_": "EfficientNetBN", "model_name": "efficientnet-b0"},
+    "weights of a block by default": {"_target_": "monai.networks.blocks.MCFCN"},
+    "features by default": {"_target_": "monai.networks.nets.ResNetFeatures", "model_name": "resnet10"},
+    "report by its kind": {"_target_": "MetricsSaver", "save_dir": "@output_dir", "output_type": "csv/../../x"},
+    "an endless file": "$monai.data.load_decathlon_datalist('/dev/zero')",
+    "the process's own files": {"_target_": "LoadImaged", "keys": "image", "image_only": "/proc/self/environ"},
+    "look-alike letters": {"_target_": "m\u043enai.transforms.Compose", "transforms": []},
+    "full-width letters": {"_target_": "\uff4fs.system", "command": "touch CANARY"},
+    "expression in full-width letters": "$\uff4f\uff50\uff45\uff4e('CANARY', 'w')",
+    "MONAI's module loader": {"_target_": "monai.transforms.io.array.sys.exit"},
+    "MONAI's plugin loader": {"_target_": "monai._extensions.load_module", "module_name": "x"},
+    "MONAI's downloader": {"_target_": "monai.apps.download_and_extract", "url": "x"},
+    "MONAI's pickled algorithm": {"_target_": "monai.auto3dseg.algo_from_pickle", "pkl_filename": "CANARY"},
+    "MONAI's federated client": {"_target_": "monai.fl.client.MonaiAlgo"},
+    "MONAI's writer": {"_target_": "monai.data.NibabelWriter"},
+    "TensorRT": {"_target_": "monai.networks.trt_compiler.trt_compile"},
+    "requirement that is built": {"_target_": "DiceLoss", "_requires_": [{"_target_": "os.system", "command": "touch CANARY"}]},
+    "writer within a handler": {"_target_": "TensorBoardStatsHandler", "log_dir": "@output_dir", "summary_writer": {"_target_": "torch.utils.tensorboard.SummaryWriter", "log_dir": "CANARY"}},
+    "weights by a choice that leads outside": {"_target_": "CheckpointLoader", "load_path": "$@bundle_root + '/models/' + @choice", "load_dict": {}},
     "disabled for now": {"_target_": "os.system", "_disabled_": True, "command": "touch CANARY"},
 }  # fmt: skip
+
+
+EVIL = {"evil_name": "subprocess.call", "choice": "$'a.pt' if 1 else '../../x.pt'"}
 
 
 @pytest.mark.parametrize("name", TARGETS)
@@ -218,7 +240,7 @@ def test_a_component_that_does_more_is_refused_and_is_not_built(
     bundle: Path, canary: Path, name: str
 ) -> None:
     payload = json.loads(json.dumps(TARGETS[name]).replace("CANARY", str(canary)))
-    _inference(bundle, lambda config: config.update(payload=payload, evil_name="subprocess.call"))
+    _inference(bundle, lambda config: config.update(payload=payload, **EVIL))
     with pytest.raises(BundleError, match=r"inference\.json:\d+"):
         check(bundle)
     assert not canary.exists()
@@ -372,7 +394,66 @@ def _huge(bundle: Path, canary: Path) -> None:
         file.truncate(1 << 30)
 
 
+def _name_that_is_no_text(bundle: Path, canary: Path) -> None:
+    place = os.fsencode(bundle / "configs") + b"/\xff.json"
+    with open(place, "w") as file:
+        file.write('{"a": {"_target_": "os.system"}}')
+
+
+def _escaped(bundle: Path, canary: Path) -> None:
+    (bundle / "configs" / "other.json").write_text(
+        r'{"a": "\u0024open(1)", "b": {"\u005ftarget_": "os.system"}}'
+    )
+
+
+def _merge_key(bundle: Path, canary: Path) -> None:
+    text = "a: &a {_target_: os.system, command: 'true'}\nb:\n  <<: *a\n"
+    (bundle / "configs" / "other.yaml").write_text(text)
+
+
+def _own_tag(bundle: Path, canary: Path) -> None:
+    text = "%TAG ! tag:yaml.org,2002:python/\n---\na: !object/apply:os.system ['true']\nb: $x\n"
+    (bundle / "configs" / "other.yaml").write_text(text)
+
+
+def _deep_folders(bundle: Path, canary: Path) -> None:
+    (bundle / "/".join(["d"] * 60)).mkdir(parents=True)
+
+
+def _mostly_a_hole(bundle: Path, canary: Path) -> None:
+    with (bundle / "models" / "model.pt").open("r+b") as file:
+        file.truncate(1 << 36)  # a file that is mostly a hole
+
+
+def _prefix_before_the_archive(bundle: Path, canary: Path) -> None:
+    path = bundle / "models" / "model.pt"
+    path.write_bytes(pickle.dumps(Payload(canary), protocol=2) + path.read_bytes())
+
+
+def _second_pickle(bundle: Path, canary: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(bundle / "models" / "model.pt", "a") as packed:
+        packed.writestr("model/other.pkl", pickle.dumps(Payload(canary), protocol=2))
+
+
+def _swelling_weights(bundle: Path, canary: Path) -> None:
+    import zipfile
+
+    with zipfile.ZipFile(bundle / "models" / "model.pt", "a", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("model/data/0", bytes(20 << 20))
+
+
 FILES = [
+    _name_that_is_no_text,
+    _escaped,
+    _merge_key,
+    _own_tag,
+    _deep_folders,
+    _mostly_a_hole,
+    _prefix_before_the_archive,
+    _second_pickle,
+    _swelling_weights,
     _link,
     _linked_folder,
     _pipe,
@@ -405,6 +486,23 @@ def test_a_hostile_file_is_refused_and_leaves_no_trace(bundle: Path, canary: Pat
     with pytest.raises(BundleError, match="stranger is not a bundle of ours and was not run: "):
         check(bundle)
     assert (canary.exists(), sorted(bundle.rglob("*"))) == (False, before)
+
+
+def test_weights_chosen_between_two_plain_names_may_be_loaded(bundle: Path) -> None:
+    def change(config: dict[str, Any]) -> None:
+        config["low"] = False
+        config["name"] = "$'model_lowres.pt' if @low else 'model.pt'"
+        config["checkpointloader"]["load_path"] = "$@bundle_root + '/models/' + @name"
+
+    _inference(bundle, change)
+    assert check(bundle).full is False
+
+
+def test_a_list_of_hashes_of_gigabytes_is_refused_unread(bundle: Path) -> None:
+    with (bundle / "models" / "SHA256SUMS").open("wb") as file:
+        file.truncate(1 << 33)
+    with pytest.raises(BundleError, match="8589934592 bytes"):
+        check(bundle)
 
 
 def test_the_reason_names_the_line_and_the_way_out(bundle: Path) -> None:

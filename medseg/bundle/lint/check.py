@@ -18,17 +18,22 @@ from medseg.bundle.lint.files import (
     check_weights,
     config_file,
 )
-from medseg.bundle.lint.finding import Finding, in_order
+from medseg.bundle.lint.finding import Finding, in_order, independent
 from medseg.bundle.lint.metadata import Metadata
 from medseg.bundle.lint.packages import Packages
+from medseg.bundle.lint.preprocessing import check_keys, check_labels_stay_labels, check_same_input
 from medseg.bundle.lint.references import check_references, dangling
 from medseg.bundle.lint.required import INFERENCE, TRAIN, check_required, check_unused
+from medseg.bundle.lint.scores import check_activation, check_scores
 from medseg.bundle.lint.source import MAX_BYTES, Node, Source, SourceError, read_source
 from medseg.bundle.lint.targets import check_targets
+from medseg.bundle.lint.values import check_values
+from medseg.bundle.lint.wiring import check_evaluation, check_wiring
 from medseg.errors import BundleError
 
 _LOOKS_LIKE_CONFIG = re.compile(
-    r"_target_|[\"'\s\[{:]\$[\w@\[(]|[\"'\s]@\w|^\s*[\"']?\+?\w+(#|::)\w", re.MULTILINE
+    r"_target_|\\(u00|x)(24|25|40|5[fF])|[\"'\s\[{:]\$[\w@\[(]|[\"'\s]@\w|^\s*[\"']?\+?\w+(#|::)\w",
+    re.MULTILINE,
 )
 
 
@@ -136,16 +141,14 @@ class Bundle:
         except SourceError as error:
             yield Finding("configs", error.line, "", "unreadable", error.found)
             return
-        for config in usable:
-            yield from self._config(config)
-        named = {c.name: c for c in usable}
-        if "inference" in named and "train" in named:
-            ours = any(map(_names_medseg, usable))
-            yield from check_agreement(named["inference"], named["train"], is_ours=ours)
+        broken = [*self.unreadable, *(f for config in usable for f in self._parts(config))]
+        yield from broken
+        yield from independent(self._meaning(usable), broken)
         if self.meta.line:
             yield from Metadata(self.meta, [c for c in usable if c.name in ("inference", "train")]).check()
 
-    def _config(self, config: Config) -> Iterator[Finding]:
+    def _parts(self, config: Config) -> Iterator[Finding]:
+        """What is broken in a config by itself: names, references, expressions."""
         packages = Packages(self.root if (self.root / "scripts").is_dir() else None)
         ours = _names_medseg(config)
         yield from config.findings
@@ -159,7 +162,25 @@ class Bundle:
         if config.name in ("inference", "train"):
             yield from check_required(config, INFERENCE if config.name == "inference" else TRAIN)
         yield from check_unused(config)
-        yield from check_metrics(config)
+        yield from check_keys(config)
+
+    def _meaning(self, usable: list[Config]) -> Iterator[Finding]:
+        """What every name and reference fits, and what is wrong all the same."""
+        for config in usable:
+            if config.name in ("inference", "train"):
+                yield from check_wiring(config)
+                yield from check_scores(config)
+                yield from check_labels_stay_labels(config)
+            elif config.name.endswith("+evaluate"):
+                yield from check_evaluation(config)
+            yield from check_values(config)
+            yield from check_metrics(config)
+        named = {c.name: c for c in usable}
+        if "inference" in named and "train" in named:
+            inference, train = named["inference"], named["train"]
+            yield from check_agreement(inference, train, is_ours=any(map(_names_medseg, usable)))
+            yield from check_activation(inference, train)
+            yield from check_same_input(inference, train)
 
 
 def _names_medseg(config: Config) -> bool:

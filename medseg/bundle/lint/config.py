@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import MAX_NODES, Node, SourceError, read_source
+from medseg.bundle.lint.source import MAX_DEPTH, MAX_NODES, Node, SourceError, read_source
 
 SEP = "::"
 REFERENCE = re.compile(r"@(?:\w*)(?:::\w*)*")
@@ -60,10 +60,10 @@ class Config:
         """The node of an id in the merged tree, or None."""
         node = start or self.root
         for part in normal(item_id).split(SEP) if item_id else []:
-            children = dict(node.children())
-            if part not in children:
+            child = node.child(part)
+            if child is None:
                 return None
-            node = children[part]
+            node = child
         return node
 
     def fault(
@@ -77,6 +77,12 @@ class Config:
         if key.split(SEP)[0] == "_meta_":
             # MONAI keeps metadata.json there, and evaluates what stands in it.
             self.fault(node, key, "unknown-id", "_meta_ is metadata.json's place; a config may not set it")
+            return
+        if key.count(SEP) > MAX_DEPTH:
+            self.fault(node, f"{key[:60]}…", "unknown-id", f"an id of more than {MAX_DEPTH} levels")
+            return
+        if SEP in key and "" in key.split(SEP):
+            self.fault(node, key, "unknown-id", f"the id {key!r} has an empty name in it")
             return
         parent_id, _, last = key.rpartition(SEP)
         parent = self.get(parent_id)

@@ -86,7 +86,7 @@ METHODS = frozenset(
 VALUES = re.compile(
     r"(torch|numpy|np)\.(float|int|uint)(8|16|32|64)|(torch|np|numpy)\.(bool|bool_|long|half|float|double)"
     r"|torch\.(channels_last|channels_last_3d|contiguous_format)"
-    r"|math\.(pi|inf)|monai\.utils\.(enums\.)?[A-Z]\w*\.[A-Z]\w*|monai\.data\.(pad_)?list_data_collate"
+    r"|(math|numpy|np)\.(pi|inf|e)|monai\.utils\.(enums\.)?[A-Z]\w*\.[A-Z]\w*|monai\.data\.(pad_)?list_data_collate"
     r"|torch\.nn\.functional\.[a-z]+|torch\.(sigmoid|softmax|relu|tanh)"
 )
 MODULES = frozenset(

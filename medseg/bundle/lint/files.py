@@ -116,7 +116,7 @@ def check_logging(root: Path) -> Iterator[Finding]:
 
     `logging.config.fileConfig` evaluates ``class=`` and ``args=``, opens files and sockets, imports names.
     """
-    for path in sorted((root / "configs").glob("*.conf")):
+    for path in sorted(p for p in (root / "configs").iterdir() if p.suffix.lower() == ".conf"):
         name = str(path.relative_to(root))
         if not path.is_file() or path.stat().st_size > _LARGEST:
             yield Finding(name, 0, "", "logging-conf", "it is no ordinary file of ordinary size")

@@ -55,6 +55,7 @@ def printable(text: str) -> str:
 
 
 _MANY = 5000
+_LONGEST = 300
 
 
 def nearest(name: str, names: Iterable[str]) -> str:
@@ -64,8 +65,9 @@ def nearest(name: str, names: Iterable[str]) -> str:
     'epochs'
     """
     names = set(names)
-    if len(names) > _MANY:
+    if len(names) > _MANY or len(name) > _LONGEST:
         return ""  # a config of that size was made to keep us busy
+    names = {n for n in names if len(n) <= _LONGEST}
     known: dict[str, str] = {}
     for n in sorted(names, key=lambda n: (_same_case(n, name), n)):
         known[n.lower()] = n
@@ -88,3 +90,28 @@ def in_order(findings: Iterable[Finding]) -> list[Finding]:
     for f in findings:
         seen.setdefault((f.file, f.line, f.code, f.message), f)
     return sorted(seen.values(), key=lambda f: (f.file, f.line, f.code))
+
+
+_BREAKS = frozenset(["unknown-target", "unknown-argument", "missing-argument", "missing-id", "unknown-key"])
+_BREAKS |= {"dangling-reference", "circular-reference", "unknown-id", "unreadable", "missing-file"}
+_FLOW = ("wiring", "scores")
+_INPUTS = ("transforms", "preprocessing", "postprocessing", "loss")
+
+
+def independent(meaning: Iterable[Finding], broken: Iterable[Finding]) -> list[Finding]:
+    """Faults of meaning without those that only follow from a broken part: one mistake is one finding."""
+    breaks = [b for b in broken if b.is_error and b.code in _BREAKS]
+    return [f for f in meaning if not any(_follows(f, b) for b in breaks)]
+
+
+def _follows(fault: Finding, broken: Finding) -> bool:
+    if fault.code in _FLOW and fault.file == broken.file:
+        return True
+    if fault.code == "train-differs" and any(word in broken.id for word in _INPUTS):
+        return not fault.id.startswith("network_def") or broken.id.startswith("network_def")
+    return fault.file == broken.file and _area(fault.id) == _area(broken.id)
+
+
+def _area(item_id: str) -> str:
+    parts = item_id.split("::")
+    return "::".join(parts[: 2 if parts[0] in ("train", "validate") else 1])

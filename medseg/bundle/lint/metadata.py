@@ -11,11 +11,13 @@ from importlib.resources import files
 from typing import Any
 
 from medseg.bundle.lint.config import UNKNOWN, Config
+from medseg.bundle.lint.data_format import check_itself, check_tensor
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.source import Node
 
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*([.-]?(a|b|rc|dev|post)\d*|\+[\w.]+)*")
 _INSTALLED = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
+_MOST_CHANNELS = 100_000
 _IN = ("in_channels", "n_channels", "in_chans", "num_input_channels")
 _OUT = ("out_channels", "num_classes", "n_classes", "out_chans", "classes")
 
@@ -50,6 +52,7 @@ class Metadata:
         yield from self._versions()
         yield from self._packages()
         yield from self._changelog()
+        yield from check_itself(self.meta, schema()["properties"])
         yield from self._channels()
 
     def _schema(self) -> Iterator[Finding]:
@@ -130,6 +133,7 @@ class Metadata:
         inputs, outputs = self._tensors("inputs"), self._tensors("outputs")
         for name, tensor in {**inputs, **outputs}.items():
             yield from self._definition(name, tensor)
+            yield from check_tensor(name, tensor, is_input=name in inputs)
         for wanted, keys, tensors in (("inputs", _IN, inputs), ("outputs", _OUT, outputs)):
             if len(tensors) == 1 and (count := self._network(keys)) is not UNKNOWN:
                 name, tensor = next(iter(tensors.items()))
@@ -160,6 +164,9 @@ class Metadata:
             or not isinstance(count.value, int)
             or count.value < 2
         ):
+            return
+        if count.value > _MOST_CHANNELS:
+            yield self.fault(count, f"{name}::num_channels", "metadata-value", f"{count.value} channels")
             return
         wanted = [str(i) for i in range(count.value)]
         missing = [k for k in wanted if k not in channels.value]

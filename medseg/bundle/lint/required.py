@@ -21,6 +21,8 @@ TRAIN = (
     "train::inferer",
     "run",
 )
+RUN_IDS = ("training", "evaluating", "inferring", "inference")
+"""What is run where a config has no ``run``, named on the command line, as bundles had it until 2023."""
 WELL_KNOWN = frozenset(
     [
         "bundle_root",
@@ -69,22 +71,35 @@ def check_required(config: Config, ids: tuple[str, ...]) -> Iterator[Finding]:
         near = nearest(wanted, [n for n in names if n not in used and n not in WELL_KNOWN])
         at = config.items[near].line if near else beside.line if parent else 0
         message = f"the id {wanted}, which MONAI looks up, is missing"
-        yield Finding(config.root.file, at, wanted, "missing-id", message, near)
+        other = next((i for i in RUN_IDS if i in config.items), "") if wanted == "run" else ""
+        if other:
+            message += (
+                f"; `python -m monai.bundle run {other}` runs it all the same, as bundles had it until 2023"
+            )
+        severity = "warning" if other else "error"
+        yield Finding(config.root.file, at, wanted, "missing-id", message, "" if other else near, severity)
 
 
 def check_unused(config: Config) -> Iterator[Finding]:
     """Top-level ids that nothing uses and whose name is nearly one that MONAI looks up."""
     used = used_ids(config)
+    there = [k for k, _ in config.root.children() if k in used]
     for key, node in config.root.children():
         if key in used or key in WELL_KNOWN or key.startswith("_"):
             continue
-        near = nearest(key, [k for k in WELL_KNOWN if k not in config.root.value])
-        if near and abs(len(near) - len(key)) <= 2 and _letters_apart(near, key) <= 2:
+        near = _nearly(key, [k for k in WELL_KNOWN if k not in config.root.value])
+        if near:
             yield Finding(node.file, node.line, key, "unknown-id", f"nothing uses {key}", near)
         elif _is_setting(node) and len(config.files) == 1:
-            near = nearest(key, [k for k, _ in config.root.children() if k != key and k in used])
-            message = f"nothing uses {key}"
-            yield Finding(node.file, node.line, key, "unused-id", message, near, "warning")
+            yield Finding(
+                node.file, node.line, key, "unused-id", f"nothing uses {key}", nearest(key, there), "warning"
+            )
+
+
+def _nearly(key: str, names: list[str]) -> str:
+    """The name that is at most two letters away, and nearest; empty where none is."""
+    close = [n for n in names if abs(len(n) - len(key)) <= 2 and _letters_apart(n, key) <= 2]
+    return nearest(key, close)
 
 
 def _is_setting(node: Node) -> bool:

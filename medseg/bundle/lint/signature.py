@@ -6,7 +6,8 @@ import ast
 import functools
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from medseg.bundle.lint.packages import Definition, Packages, read, syntax
 
@@ -40,11 +41,15 @@ class Signature:
         names: every argument that has a name.
         required: those without a default.
         is_open: any other name is taken too (``**kwargs``).
+        kinds: of an annotated argument every type that its annotation names (``int | None``: both).
+        defaults: of an argument that has a plain one.
     """
 
     names: tuple[str, ...]
     required: frozenset[str]
     is_open: bool = False
+    kinds: dict[str, frozenset[str]] = field(default_factory=dict)
+    defaults: dict[str, Any] = field(default_factory=dict)
 
 
 ANYTHING = Signature((), frozenset(), is_open=True)
@@ -123,7 +128,23 @@ def _arguments(tree: ast.FunctionDef | ast.AsyncFunctionDef, *, skip_first: bool
             values = [*decorator.args[:1], *(k.value for k in decorator.keywords if k.arg == "name")]
             names += [str(v.value) for v in values if isinstance(v, ast.Constant)]
     is_open = a.kwarg is not None or bool(a.posonlyargs)
-    return Signature(tuple(dict.fromkeys(names)), frozenset(required), is_open)
+    kinds = {x.arg: _kinds(x.annotation) for x in [*positional, *a.kwonlyargs] if x.annotation}
+    given = dict(zip([*positional[len(needed) :], *a.kwonlyargs], [*a.defaults, *a.kw_defaults], strict=True))
+    defaults = {x.arg: d.value for x, d in given.items() if isinstance(d, ast.Constant)}
+    return Signature(tuple(dict.fromkeys(names)), frozenset(required), is_open, kinds, defaults)
+
+
+def _kinds(annotation: ast.expr) -> frozenset[str]:
+    """The last name of every type in an annotation; what is no plain type gives a name that fits nothing."""
+    found: set[str] = set()
+    for node in ast.walk(annotation):
+        if isinstance(node, ast.Constant):
+            found.add("None" if node.value is None else "?")
+        elif isinstance(node, ast.Attribute):
+            found.add(node.attr)
+        elif isinstance(node, ast.Name):
+            found.add(node.id)
+    return frozenset(found - {"Optional", "Union", "torch", "np", "typing", "t"})
 
 
 def _of_class(tree: ast.ClassDef, where: Definition, packages: Packages, depth: int) -> Signature:
@@ -195,7 +216,8 @@ def _passed_on(
     base = _inherited(tree, where, packages, depth)
     if base.is_open:
         return own
-    return Signature(tuple(dict.fromkeys([*own.names, *base.names, *looked_up])), own.required)
+    names = tuple(dict.fromkeys([*own.names, *base.names, *looked_up]))
+    return Signature(names, own.required, False, base.kinds | own.kinds, base.defaults | own.defaults)
 
 
 def _looked_up(init: ast.FunctionDef, name: str) -> Iterator[str]:

@@ -51,6 +51,14 @@ class Node:
         elif isinstance(self.value, list):
             yield from ((str(i), n) for i, n in enumerate(self.value))
 
+    def child(self, key: str) -> Node | None:
+        """The child of a key, or of an index as text; None where there is none."""
+        if isinstance(self.value, dict):
+            found = self.value.get(key)
+            return found if isinstance(found, Node) else None
+        is_index = isinstance(self.value, list) and key.isascii() and key.isdigit() and len(key) < 9
+        return self.value[int(key)] if is_index and int(key) < len(self.value) else None
+
     def plain(self) -> Any:
         """The value as `json` or `yaml` would have given it."""
         if isinstance(self.value, dict):
@@ -90,11 +98,13 @@ def read_source(path: Path, name: str) -> Source:
     """
     if path.stat().st_size > MAX_BYTES:
         raise SourceError(f"{name} has {path.stat().st_size} bytes, more than {MAX_BYTES}")
+    is_json = path.suffix.lower() == ".json"
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        # YAML may begin with a byte order mark; Python's json, which MONAI uses, refuses it
+        text = path.read_text(encoding="utf-8" if is_json else "utf-8-sig")
     except UnicodeDecodeError as error:
         raise SourceError(f"{name} is not UTF-8 text ({error.reason} at byte {error.start})") from error
-    parser = _Json(text, name) if path.suffix.lower() == ".json" else _Yaml(text, name)
+    parser = _Json(text, name) if is_json else _Yaml(text, name)
     source = parser.parse()
     if not isinstance(source.root.value, dict):
         raise SourceError(f"{name} holds a {type(source.root.value).__name__}, not a mapping", line=1)
@@ -125,6 +135,8 @@ class _Json:
         self.line_starts = [m.end() for m in re.finditer("\n", text)]
 
     def parse(self) -> Source:
+        if self.text.startswith("\ufeff"):
+            raise self.error("it begins with a byte order mark; save it as UTF-8 without one")
         root = self.value(0)
         self.space()
         if self.at != len(self.text):
@@ -274,7 +286,11 @@ class _Yaml:
         if len(event.value) > 2000 and tag.endswith((":int", ":float")):
             raise SourceError(f"{self.name}:{line} has a number of {len(event.value)} digits", line=line)
         node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
-        return self.loader.construct_object(node)
+        try:
+            return self.loader.construct_object(node)
+        except (ValueError, KeyError, TypeError, OverflowError, IndexError) as error:
+            told = f"{self.name}:{line} has {event.value[:40]!r}, which is no {tag.rpartition(':')[2]}"
+            raise SourceError(told, line=line) from error
 
     def sequence(self, depth: int) -> list[Node]:
         items = []

@@ -5,11 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 
+from medseg.bundle.lint.chain import is_disabled
 from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.packages import Definition, Missing, Packages
 from medseg.bundle.lint.signature import Signature, signature
 from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.values import check_types
 
 SPECIAL = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")
 MODES = ("default", "callable", "partial", "debug")
@@ -71,7 +73,10 @@ def _component(item_id: str, node: Node, config: Config, packages: Packages) -> 
             target.file, target.line, item_id, "unknown-target", f"{target.value} is a module, not a class"
         )
     else:
-        yield from _arguments(item_id, node, found, signature(found, packages))
+        taken = signature(found, packages)
+        yield from _arguments(item_id, node, found, taken)
+        given = {k: n for k, n in node.children() if not _SPECIAL_LIKE.fullmatch(k)}
+        yield from check_types(item_id, given, taken, config, found.name)
 
 
 def _required_packages(config: Config) -> set[str]:
@@ -93,15 +98,10 @@ def _arguments(item_id: str, node: Node, found: Definition, taken: Signature) ->
                 nearest(key, set(taken.names) - set(given)),
             )
     mode = node.value.get("_mode_")
-    if (mode is not None and mode.value in ("callable", "partial")) or _is_disabled(node):
+    if (mode is not None and mode.value in ("callable", "partial")) or is_disabled(node):
         return
     for key in sorted(taken.required - set(given), key=taken.names.index):
         unknown = [g for g in given if g not in taken.names]
         if not nearest(key, unknown):  # else the misspelt one is reported already
             message = f"{name} needs {key}; it takes {', '.join(taken.names)}"
             yield Finding(node.file, node.value["_target_"].line, item_id, "missing-argument", message)
-
-
-def _is_disabled(node: Node) -> bool:
-    flag = node.value.get("_disabled_")
-    return flag is not None and str(flag.value).strip().lower() == "true"

@@ -31,6 +31,7 @@ _NAMES = frozenset(
         "name",
         "filename",
         "output_format",
+        "output_type",
     ]
 )
 _CHOOSES = frozenset(
@@ -66,10 +67,13 @@ def argument_faults(
     given = node.value.get(needed) if needed else None
     if needed and (given is None or _value(given, config) is None):
         yield node, f"{found.name} writes to a default place; give {needed} below @output_dir"
+    taken = signature(found, packages)
+    for key in taken.names:
+        if key.startswith("pretrained") and taken.defaults.get(key) is True and key not in node.value:
+            yield node, f"{found.name} downloads weights unless {key} is false"
     if found.name in ("LoadImage", "LoadImaged", "SaveImage", "SaveImaged"):
-        known = signature(found, packages).names
         for key, child in node.children():
-            if key not in known and not key.startswith("_"):
+            if key not in taken.names and not key.startswith("_"):
                 yield (
                     child,
                     f"{found.name}({key}=…): an argument that would be handed on to a reader or writer",
@@ -187,10 +191,26 @@ def _harmless(part: ast.expr, names: dict[str, str], config: Config) -> bool:
     """A text without ``..``; below `os.path.join` also without a leading slash."""
     joined = isinstance(part, ast.BinOp)
     inner = part.right if isinstance(part, ast.BinOp) else part
-    if isinstance(inner, ast.Name):
-        value = config.known(names.get(inner.id, ""))
-    else:
-        value = inner.value if isinstance(inner, ast.Constant) else UNKNOWN
-    if not isinstance(value, (str, int)) or ".." in str(value):
+    values = _possible(inner, names, config)
+    if not all(isinstance(v, (str, int)) and ".." not in str(v) for v in values):
         return False
-    return not (joined and str(value).startswith(("/", "\\")))
+    return not (joined and any(str(v).startswith(("/", "\\")) for v in values))
+
+
+def _possible(tree: ast.expr, names: dict[str, str], config: Config) -> list[object]:
+    """Every value that a part of a path may take: one, or the two of ``a if … else b``."""
+    if isinstance(tree, ast.IfExp):
+        return [*_possible(tree.body, names, config), *_possible(tree.orelse, names, config)]
+    if isinstance(tree, ast.Constant):
+        return [tree.value]
+    item_id = names.get(tree.id, "") if isinstance(tree, ast.Name) else ""
+    node = config.items.get(item_id)
+    if node is None or not isinstance(node.value, str) or not node.value.startswith("$"):
+        return [config.known(item_id)]
+    code, _ = placeholders(node.value)
+    try:
+        choice = ast.parse(code, mode="eval").body
+    except (SyntaxError, ValueError, RecursionError):
+        return [UNKNOWN]
+    both = [choice.body, choice.orelse] if isinstance(choice, ast.IfExp) else []
+    return [c.value if isinstance(c, ast.Constant) else UNKNOWN for c in both] or [UNKNOWN]

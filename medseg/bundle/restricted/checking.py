@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -29,7 +30,9 @@ from medseg.errors import BundleError
 _CODE = (".py", ".pyc", ".pyw", ".pyx", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".egg", ".whl")
 _PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
 _WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
+_DEVICES = re.compile(r"(?<![\w./-])/(dev|proc|sys)/[\w./-]*")
 _MOST_FILES = 20_000
+_DEEPEST = 40
 _SHOWN = 5
 
 
@@ -160,6 +163,8 @@ def _raw(base: str, node: Node) -> Iterator[Finding]:
             and ".json" in value.lower() + value.lower().replace(".y", ".json")
         ):
             yield Finding(child.file, child.line, item_id, "macro", f"{value[:80]} reads another file")
+        elif isinstance(value, str) and (found := _DEVICES.search(value)):
+            yield Finding(child.file, child.line, item_id, "device", f"{found[0]} is a place of the system")
         yield from _raw(item_id, child)
 
 
@@ -204,6 +209,9 @@ def _strange_files(root: Path) -> Iterator[Finding]:
             yield Finding(name, 0, "", "file", f"a link to {os.readlink(path)}")
         elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
             yield Finding(name, 0, "", "file", "neither a file nor a folder")
+        if len(path.relative_to(root).parts) > _DEEPEST:
+            yield Finding(name[:80], 0, "", "file", f"folders nested more than {_DEEPEST} deep")
+            return
         if count > _MOST_FILES:
             yield Finding(name, 0, "", "file", f"more than {_MOST_FILES} files")
             return

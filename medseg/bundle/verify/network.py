@@ -18,6 +18,7 @@ from medseg.errors import BundleError
 from medseg.inference.runtimes import TOLERANCE, export_onnx, is_installed, onnx_network
 
 _SHAPE = re.compile(r"(?:(?P<times>\d+)\s*\*\s*)?n|(?P<base>\d+)\s*\*\*\s*p(?:\s*\*\s*n)?|\*")
+_LARGEST = 1 << 28
 _NAMES = ("model.safetensors", "model.pt")
 
 
@@ -37,6 +38,9 @@ def check_network(root: Path, network: torch.nn.Module, meta: dict[str, Any], fo
         told = f"{len(inputs)} tensors in, {len(outputs)} out; only one of each is checked"
         yield skipped("network", told)
         return
+    if (size := math.prod(_shape(inputs[0]))) > _LARGEST:
+        yield failed("network", f"metadata says a window of {size} numbers, too many to try")
+        return
     window = _window(inputs[0])
     network.eval()
     step = _shapes(network, window, outputs[0])
@@ -51,9 +55,12 @@ def _tensors(meta: dict[str, Any], side: str) -> list[dict[str, Any]]:
     return [v for v in values.values() if isinstance(v, dict)] if isinstance(values, dict) else []
 
 
+def _shape(said: dict[str, Any]) -> tuple[int, ...]:
+    return (1, int(said["num_channels"]), *(size_of(s) for s in said["spatial_shape"]))
+
+
 def _window(said: dict[str, Any]) -> torch.Tensor:
-    shape = (1, int(said["num_channels"]), *(size_of(s) for s in said["spatial_shape"]))
-    return torch.rand(shape, generator=torch.Generator().manual_seed(0))
+    return torch.rand(_shape(said), generator=torch.Generator().manual_seed(0))
 
 
 def _weights(path: Path, network: torch.nn.Module) -> Step:

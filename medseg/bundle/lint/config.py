@@ -55,6 +55,7 @@ class Config:
                 self._merge(key, node)
         self.items: dict[str, Node] = {}
         self._expand("", self.root, ())
+        self._walked = [(i, n) for i, n in self.items.items() if i and i.split(SEP, 1)[0] != "_meta_"]
 
     def get(self, item_id: str, start: Node | None = None) -> Node | None:
         """The node of an id in the merged tree, or None."""
@@ -175,7 +176,7 @@ class Config:
 
     def walk(self) -> Iterator[tuple[str, Node]]:
         """Every id with its node, metadata left out."""
-        yield from ((i, n) for i, n in self.items.items() if i and i.split(SEP)[0] != "_meta_")
+        yield from self._walked
 
     def known(self, item_id: str, depth: int = 0) -> Any:
         """The plain value of an id where it follows from literals and references alone, else `UNKNOWN`.

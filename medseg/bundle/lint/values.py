@@ -82,6 +82,8 @@ def check_types(
 ) -> Iterator[Finding]:
     """Arguments of a kind that the signature's annotation does not name."""
     for key, node in given.items():
+        if not isinstance(node.value, str) and key not in taken.kinds:
+            continue
         value = config.known(f"{item_id}{SEP}{key}")
         kinds = taken.kinds.get(key, frozenset())
         if value is not UNKNOWN and (why := _wrong_kind(value, kinds)):

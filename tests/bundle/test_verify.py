@@ -159,7 +159,12 @@ def _without_inversion(bundle: Path) -> None:
             {"_target_": "Spacingd", "keys": "image", "pixdim": [2.0, 2.0, 2.0]}
         )
 
+    def alike(config: Any) -> None:
+        both = {"keys": ["image", "label"], "pixdim": [2.0, 2.0, 2.0], "mode": ["bilinear", "nearest"]}
+        config["train"]["deterministic_transforms"].append({"_target_": "Spacingd"} | both)
+
     toy.edit(bundle / "configs" / "inference.json", change)
+    toy.edit(bundle / "configs" / "train.json", alike)
 
 
 OUR_OWN: dict[str, tuple[Callable[[Path], None], str, str]] = {

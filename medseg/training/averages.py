@@ -8,7 +8,7 @@ import torch
 from ignite.engine import Engine, Events
 from torch import nn
 
-from medseg.training.gradients import steps_now
+from medseg.training.gradients import steps_now, steps_taken
 
 
 def averaged_copy(network: nn.Module) -> nn.Module:
@@ -41,7 +41,7 @@ class AverageWeights:
         """Take one step of the average, if the optimiser took one."""
         if not steps_now(engine):
             return
-        step = engine.state.iteration
+        step = steps_taken(engine)
         decay = min(self.decay, (1 + step) / (10 + step))
         targets, sources = list(self.averaged.parameters()), list(self.network.parameters())
         torch._foreach_lerp_(targets, sources, 1 - decay)

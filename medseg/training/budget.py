@@ -56,6 +56,13 @@ def end_run(engine: Engine, why: str) -> None:
     engine.state.ended = why
 
 
+def _why(engine: Engine) -> str:
+    """What is told at the end of a budget; a budget that the start ate has bought nothing."""
+    if engine.state.iteration != 1:
+        return "its budget is used"
+    return "its budget went into reading the data: after a single step these weights are worth nothing"
+
+
 class Budget:
     """Sets ``engine.state.progress`` before every step, and ends the run when its time is used.
 
@@ -122,7 +129,7 @@ class Budget:
         self._step_s = last if not self._step_s else 0.8 * self._step_s + 0.2 * last
         if agreed(self.left_s(engine)) < agreed(self._step_s):
             engine.state.progress = 1.0
-            end_run(engine, "its budget is used")
+            end_run(engine, _why(engine))
             if engine.state.iteration % engine.state.epoch_length:
                 engine.terminate_epoch()
 
@@ -135,4 +142,4 @@ class Budget:
         self._step_began += spent_s
         if not getattr(engine.state, "ended", "") and not self.has_room_for(engine, 0.0):
             engine.state.progress = 1.0
-            end_run(engine, "its budget is used")
+            end_run(engine, _why(engine))

@@ -16,6 +16,13 @@ def steps_now(engine: Engine) -> bool:
     return in_epoch % n_batches == 0 or in_epoch == engine.state.epoch_length
 
 
+def steps_taken(engine: Engine) -> int:
+    """Steps of the optimiser up to this iteration; an epoch's last batches make a step of their own."""
+    n_batches = getattr(engine, "accumulation_steps", 1)
+    epochs, in_epoch = divmod(engine.state.iteration - 1, engine.state.epoch_length)
+    return epochs * -(-engine.state.epoch_length // n_batches) + in_epoch // n_batches + 1
+
+
 class ClipGradients:
     """Shortens the gradient of all weights together to the norm `max_norm` before each step.
 

@@ -6,6 +6,7 @@ from ignite.engine import Events
 
 from medseg import training as t
 from medseg.errors import TrainingError
+from medseg.training.gradients import steps_taken
 from medseg.training.precision import MixedPrecisionInferer, has_bfloat16_units, mixed_precision
 from medseg.training.randomness import generator_states, seed_all, set_generator_states
 from medseg.training.sampling import Spread, Visits
@@ -129,6 +130,23 @@ def test_averaged_weights_follow_the_closed_form():
         decay = min(0.5, (1 + step) / (10 + step))
         value = decay * value + (1 - decay) * step
     assert averaged.weight.item() == pytest.approx(value)
+
+
+def test_a_budget_that_the_start_ate_says_that_the_weights_are_worth_nothing(tmp_path):
+    trainer = toy.trainer(tmp_path, epochs=1, budget=0.01, interval=1)
+    trainer.run()
+    assert trainer.state.iteration == 1
+    assert "worth nothing" in trainer.state.ended
+
+
+def test_averaging_counts_the_steps_of_the_optimiser_not_the_batches():
+    engine = toy.trainer_stub(torch.nn.Linear(1, 1))
+    engine.accumulation_steps, engine.state.epoch_length = 2, 5
+    counted = []
+    for iteration in range(1, 13):
+        engine.state.iteration = iteration
+        counted.append(steps_taken(engine))
+    assert counted == [1, 1, 2, 2, 3, 4, 4, 5, 5, 6, 7, 7]
 
 
 def test_each_round_of_visits_has_every_case_once_and_rounds_differ():

@@ -110,7 +110,8 @@ def main() -> None:
         run = subprocess.run(command, capture_output=True, text=True, check=False)
         rows = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("[")]
         # A file at which the process ended is one that the other reader crashed on.
-        rows += [[str(left[len(rows)]), {"only medseg": "the other reader crashed"}]][: len(left) - len(rows)]
+        if len(rows) < len(left):
+            rows.append([str(left[len(rows)]), {"only medseg": "the other reader crashed"}])
         for path, what in rows:
             for kind, text in what.items():
                 count[kind] += 1

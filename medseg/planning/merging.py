@@ -25,11 +25,10 @@ from medseg.data.structure_files import are_raters, structure_files
 from medseg.errors import DataError, GeometryError, ManifestError, MedsegError, OutputError
 from medseg.writers import replacing
 from medseg.writers.images import write_picture
-from medseg.writers.nifti import smallest_type
+from medseg.writers.nifti import LabelMapFile, label_header, smallest_type
 
 FOLDER = "merged_labels"
 _BLUR = 128
-_MILLIMETRES = 2
 Progress = Callable[[int, int], None]
 
 
@@ -258,16 +257,12 @@ def _written(target: Path, labels: np.ndarray, like: Image) -> Path:
     if like.dimensions == 2:
         return write_picture(target.with_name(target.name + ".png"), labels, overwrite=True)
     path = target.with_name(target.name + ".nii.gz")
-    image = nib.Nifti1Image(np.asfortranarray(labels), like.affine)
-    image.set_qform(like.affine, code=1)
-    image.set_sform(like.affine, code=1)
-    image.header["xyzt_units"] = _MILLIMETRES
-    image.header["descrip"] = b"medseg label map"
-    with replacing(path, overwrite=True) as partial:
-        scratch = partial.with_name(partial.name + ".nii.gz")
-        try:
-            nib.save(image, scratch)
-            scratch.replace(partial)
-        finally:
-            scratch.unlink(missing_ok=True)
+    grid = nib.Nifti1Header()
+    grid.set_data_shape(labels.shape)
+    grid.set_qform(like.affine, code=1)
+    grid.set_sform(like.affine, code=1)
+    grid.set_xyzt_units(xyz="mm")
+    header = label_header(grid, labels.dtype)
+    with replacing(path, overwrite=True) as partial, LabelMapFile(partial, header, compressed=True) as file:
+        file.write(labels)
     return path

@@ -171,6 +171,7 @@ REFUSED = {
         "output_stride",
     ),
     "a norm that does not exist": ({"name": "fpn", "norm": "layer"}, "norm='layer'"),
+    "no refinement": ({"name": "deeplabv3plus", "encoder": "resnet18", "refinements": 0}, "refinements=0"),
     "weights without an encoder": ({"name": "unet", "pretrained": "imagenet"}, "name one"),
 }
 
@@ -187,6 +188,15 @@ def test_lins_smoothing_of_the_pyramid_is_there_for_the_asking():
     with torch.device("meta"):
         light, smooth = (build("fpn", 2, 3, 2, encoder="resnet18", smooth=s) for s in (False, True))
     assert _size(smooth) - _size(light) == 4 * (9 * 256 * 256 + 256)
+
+
+def test_the_second_refinement_of_deeplabv3plus_can_be_left_out():
+    """A separable convolution of 256 channels: 9 taps each, then 256 x 256, and two batch norms at most."""
+    with torch.device("meta"):
+        light, usual = (build("deeplabv3plus", 2, 3, 2, encoder="resnet18", refinements=n) for n in (1, 2))
+    convolutions = [sum(p.numel() for p in n.parameters() if p.ndim > 1) for n in (light, usual)]
+    assert convolutions[1] - convolutions[0] == 9 * 256 + 256 * 256
+    assert _size(build("deeplabv3plus", 2, 3, 2, encoder="resnet18")) == _size(usual)
 
 
 def test_a_resnet_can_be_made_narrower():

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import nn
 
+from medseg.errors import MedsegError
 from medseg.networks.blocks import AVERAGE_POOL, CONV, LINEAR, ConvNorm, atrous, pooled_norm, resize
 
 
@@ -99,6 +100,10 @@ class DeepLabV3Plus(nn.Module):
     Args:
         separable: depthwise separable convolutions in ASPP and decoder, as in the paper.
         low_channels: what the stride-4 features are reduced to; the paper's table 1 finds 48 best.
+        refinements: 3 x 3 convolutions at stride 4; the paper's table 2 finds two best, one is lighter.
+
+    Raises:
+        MedsegError: no refinement.
     """
 
     scores = False
@@ -114,19 +119,20 @@ class DeepLabV3Plus(nn.Module):
         separable: bool = True,
         width: int = 256,
         low_channels: int = 48,
+        refinements: int = 2,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
+        if refinements < 1:
+            raise MedsegError(f"refinements={refinements} for deeplabv3plus", "1 or more", "choose 1, 2 or 3")
         chosen = rates or paper_rates(strides[-1])
         self.mode = LINEAR[dims]
         self.aspp = ASPP(
             dims, channels[-1], width, rates=chosen, separable=separable, norm=norm, dropout=dropout
         )
         self.low = ConvNorm(dims, channels[1], low_channels, 1, norm=norm)
-        self.refine = nn.Sequential(
-            atrous(dims, width + low_channels, width, norm=norm, separable=separable),
-            atrous(dims, width, width, norm=norm, separable=separable),
-        )
+        inputs = [width + low_channels, *[width] * (refinements - 1)]
+        self.refine = nn.Sequential(*(atrous(dims, n, width, norm=norm, separable=separable) for n in inputs))
         self.channels = (width, width, channels[3])
 
     def forward(self, features: list[torch.Tensor]) -> list[torch.Tensor]:

@@ -68,7 +68,7 @@ def beside_smp() -> Iterator[Row]:
     import segmentation_models_pytorch as smp
 
     # smp's PSPNet neither dilates nor takes the paper's last kernel; its default stops after three stages.
-    # Its DeepLabV3Plus refines with one convolution at stride 4 and has one at stride 16, where ours has none.
+    # Its DeepLabV3Plus has one convolution at stride 4 and one at stride 16, where ours has none.
     pairs = {
         "unet": (smp.Unet, {}, {}),
         "fpn": (smp.FPN, {}, {}),

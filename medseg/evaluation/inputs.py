@@ -13,8 +13,9 @@ from medseg.evaluation.cases import Protocol
 from medseg.evaluation.matching import Matches, Reference, case_ids, label_map_files, match, rule_in_words
 from medseg.labels import Structure, structures
 from medseg.metrics import definition
+from medseg.metrics.coding import unknown_labels
 from medseg.metrics.definitions import Definition
-from medseg.metrics.scoring import Engine, Tolerances, unknown_labels
+from medseg.metrics.scoring import Engine, Tolerances
 
 
 @dataclass(frozen=True)

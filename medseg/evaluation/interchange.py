@@ -13,6 +13,7 @@ from medseg.evaluation.report_json import json_number
 from medseg.evaluation.summary import first_names
 from medseg.labels import Structure
 from medseg.metrics import StructureScore
+from medseg.metrics.overlap import ratio
 
 _NNUNET = {
     "Dice": "dice",
@@ -27,7 +28,8 @@ _NNUNET = {
 def nnunet_summary(results: Sequence[CaseResult], protocol: Protocol) -> dict[str, Any]:
     """nnU-Net's ``summary.json``: per case and mean over cases, keyed by label or by region's tuple.
 
-    As there, the mean leaves out undefined values, which are NaN in the file.
+    Dice and IoU are its own, from the counts, whatever the definition. As there, the mean over cases leaves
+    out undefined values, the mean over foreground (all but label 0) doesn't; they are NaN in the file.
     """
     keys = [_key(s) for s in protocol.structures]
     scored = [r for r in results if r.status == "ok" and r.score is not None]
@@ -43,7 +45,7 @@ def nnunet_summary(results: Sequence[CaseResult], protocol: Protocol) -> dict[st
     ]
     columns = [*_NNUNET, "n_pred", "n_ref"]
     mean = {k: {c: _nanmean([p["metrics"][k][c] for p in per_case]) for c in columns} for k in keys}  # type: ignore[index]
-    foreground = {c: _nanmean([mean[k][c] for k in keys]) for c in columns}
+    foreground = {c: _mean([mean[k][c] for k in keys if k != "0"]) for c in columns}
     return {"foreground_mean": foreground, "mean": mean, "metric_per_case": per_case}
 
 
@@ -77,6 +79,10 @@ def _described(finite: np.ndarray[Any, Any]) -> dict[str, Any]:
 def _nnunet(score: StructureScore) -> dict[str, float]:
     values = score.metrics
     found = {theirs: values.get(ours, nan) for theirs, ours in _NNUNET.items()}
+    if not isnan(found["TP"]):
+        wrong = found["FP"] + found["FN"]
+        found["Dice"] = ratio(2 * found["TP"], 2 * found["TP"] + wrong)
+        found["IoU"] = ratio(found["TP"], found["TP"] + wrong)
     found["n_pred"] = found["TP"] + found["FP"]
     found["n_ref"] = found["TP"] + found["FN"]
     whole = ("FN", "FP", "TN", "TP", "n_pred", "n_ref")
@@ -89,5 +95,8 @@ def _key(structure: Structure) -> str:
 
 
 def _nanmean(values: Sequence[float]) -> float:
-    known = [v for v in values if not isnan(v)]
-    return float(np.mean(known)) if known else nan
+    return _mean([v for v in values if not isnan(v)])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return float(np.mean(values)) if values else nan

@@ -112,10 +112,10 @@ def _write(evaluation: Evaluation, folder: Path) -> None:
         ("metrics.json", interchange.grand_challenge_metrics(results)),
         ("report.json", evaluation.report),
     ):
-        (folder / name).write_text(
-            json.dumps(content, indent=1, ensure_ascii=False, allow_nan=name == "summary.json") + "\n",
-            encoding="utf-8",
-        )
+        # nnU-Net's own file has sorted keys, and NaN where a value is undefined.
+        as_there = name == "summary.json"
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=as_there, sort_keys=as_there)
+        (folder / name).write_text(f"{text}\n", encoding="utf-8")
 
 
 def _claim(folder: Path, overwrite: bool) -> None:

@@ -76,6 +76,7 @@ _METRICS = (
     _distance("centre_distance_mm", "Distance of the centres of mass", "centre"),
     Metric("lesion_dice", "Lesion-wise Dice", "", "higher", "zero", "lesion"),
     Metric("lesion_hd95_mm", "Lesion-wise HD95", "mm", "lower", "diagonal", "lesion"),
+    Metric("lesion_assd_mm", "Lesion-wise ASSD", "mm", "lower", "diagonal", "lesion"),
     Metric("lesion_nsd", "Lesion-wise NSD", "", "higher", "zero", "lesion"),
     Metric("lesion_n_reference", "Lesions in the reference", "lesions", "", "", "lesion"),
     Metric("lesion_n_prediction", "Lesions in the prediction", "lesions", "", "", "lesion"),

@@ -129,3 +129,12 @@ def count_codes(label_map: npt.NDArray[Any]) -> tuple[npt.NDArray[np.int64], npt
         counts += np.bincount(flat[start : start + _SLAB], minlength=len(values))
     seen = np.flatnonzero(counts)
     return values[seen], counts[seen]
+
+
+def unknown_labels(label_map: npt.NDArray[np.integer[Any]], declared: set[int]) -> dict[int, int]:
+    """Voxels per label that nobody declared, for the report; empty where all are known."""
+    if label_map.dtype.itemsize <= 2:
+        values, counts = count_codes(label_map)
+    else:
+        values, counts = np.unique(label_map, return_counts=True)
+    return {int(v): int(n) for v, n in zip(values, counts, strict=True) if n and int(v) not in declared}

@@ -116,10 +116,13 @@ _PRESETS: tuple[Definition, ...] = (
     ),
     Definition(
         "metrics_reloaded/0.1",
-        "MetricsReloaded: as medseg/1 in distances; both empty scores Dice 1, HD 0, NSD 1, one empty has "
-        "undefined distances; the tolerance is compared without slack.",
+        "MetricsReloaded: as medseg/1 in distances; both empty scores Dice 1, HD 0, NSD 1 and no IoU, one "
+        "empty has undefined distances, a missed structure precision 0; the tolerance is compared without "
+        "slack, axes of length one make every voxel surface.",
         empties=_empties(
-            _kinds(1.0, 0.0, 0.0, 0.0, 1.0), _kinds(0.0, nan, nan, nan, 0.0), _kinds(0.0, nan, nan, nan, 0.0)
+            _kinds(1.0, 0.0, 0.0, 0.0, 1.0) | {"iou": nan},
+            _kinds(0.0, nan, nan, nan, 0.0) | {"precision": 0.0},
+            _kinds(0.0, nan, nan, nan, 0.0),
         ),
         reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "nsd", "boundary_iou"),
     ),
@@ -146,7 +149,7 @@ _PRESETS: tuple[Definition, ...] = (
         nsd_rule="mean_of_ratios",
         tolerances_mm=(),
         empties=_empties(_NOTHING, _kinds(0.0, nan, nan, inf, nan), _kinds(0.0, nan, nan, inf, nan)),
-        reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "nsd", *_LESIONS, "lesion_nsd"),
+        reports=(*_SEEN_BY_ALL, *_VOLUMES, *_DISTANCES, "nsd", *_LESIONS, "lesion_assd_mm", "lesion_nsd"),
         lesions=replace(_PAIRED, pairs_by="iou", overlap=0.5, average="found", flat_connectivity=4),
     ),
     replace(
@@ -158,9 +161,9 @@ _PRESETS: tuple[Definition, ...] = (
         "lesions of at most 50 mm3 are left out, a missed or invented lesion scores Dice 0 and HD95 374 mm.",
         penalty_mm=374.0,
         empties=_empties(
-            _kinds(1.0, 0.0, 0.0, nan, nan),
+            _kinds(1.0, 0.0, 0.0, nan, nan) | {"recall": 1.0},
             _kinds(0.0, 374.0, 374.0, nan, 0.0),
-            _kinds(0.0, 374.0, 374.0, nan, 0.0),
+            _kinds(0.0, 374.0, 374.0, nan, 0.0) | {"recall": 0.0},
         ),
         reports=(*_SEEN_BY_ALL, *_VOLUMES, "hd", *_LESIONS),
         lesions=LesionRules(),
@@ -197,11 +200,12 @@ _PRESETS: tuple[Definition, ...] = (
     replace(
         _DEEPMIND,
         name="totalsegmentator/2",
-        text="TotalSegmentator's resources/evaluate.py: Dice and DeepMind's NSD at 3 mm with the spacing "
-        "fixed at 1.5 mm whatever the header says; an empty reference is undefined, so a false alarm "
-        "costs nothing.",
+        text="TotalSegmentator's resources/evaluate.py: Dice (with 1e-6 in its denominator) and DeepMind's "
+        "NSD at 3 mm with the spacing fixed at 1.5 mm whatever the header says; an empty reference is "
+        "undefined, so a false alarm costs nothing.",
         tolerances_mm=(3.0,),
         spacing_mm=1.5,
+        dice_guard=1e-6,
         empties=_empties(_NOTHING, _kinds(0.0, nan, nan, nan, 0.0), _NOTHING),
         reports=("dice", "nsd"),
     ),

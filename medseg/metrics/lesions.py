@@ -13,17 +13,14 @@ from math import inf, nan
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
-from scipy import ndimage, optimize
+from scipy import ndimage
 
 from medseg.arrays import Mask, Spacing
 from medseg.metrics.definitions import Definition, LesionRules
 from medseg.metrics.kdtree import measure_masks
 from medseg.metrics.overlap import ratio
+from medseg.metrics.pairing import Box, Components, grown_box, paired
 from medseg.metrics.surface_metrics import distance_metrics, percentile_name, tolerance_metrics
-
-Box = tuple[slice, ...]
-Components = npt.NDArray[np.int32]
 
 
 @dataclass(frozen=True)
@@ -38,6 +35,7 @@ class Lesion:
         dice: with its partners together; 0 where there is none.
         iou: the same pair's.
         hd95_mm: the same pair's; the rules' penalty where one of both is missing.
+        assd_mm: as `hd95_mm`.
         nsd: the same pair's at the smallest spacing.
         centre: voxel index of its centre of mass.
     """
@@ -48,6 +46,7 @@ class Lesion:
     dice: float
     iou: float
     hd95_mm: float
+    assd_mm: float
     nsd: float
     centre: tuple[float, ...]
 
@@ -62,14 +61,8 @@ def lesion_scores(
     """
     assert how.lesions is not None
     rules = how.lesions
-    box = _grown_box(prediction | reference, rules.dilation + 1)
-    of_prediction = _components(prediction[box], rules)
-    if rules.rule == "dilated":
-        of_reference = _merged(reference[box], rules)
-        partners, spare = _dilated_partners(of_prediction, of_reference, rules)
-    else:
-        of_reference = _components(reference[box], rules)
-        partners, spare = _single_partners(of_prediction, of_reference, rules)
+    box = grown_box(prediction | reference, rules.dilation + 1)
+    of_prediction, of_reference, (partners, spare) = paired(prediction[box], reference[box], rules)
     judge = _Judge(of_prediction, of_reference, tuple(spacing_mm), how, tuple(s.start for s in box))
     lesions = [judge.reference_lesion(n, found) for n, found in partners.items()]
     lesions += [judge.invented(n) for n in spare]
@@ -100,17 +93,17 @@ def _summary(lesions: Sequence[Lesion], rules: LesionRules, of_prediction: Compo
 
 
 def _means(counted: Sequence[Lesion], rules: LesionRules) -> dict[str, float]:
-    """Mean Dice, HD95 and NSD of the lesions that the rules average."""
-    names = ("lesion_dice", "lesion_hd95_mm", "lesion_nsd")
+    """Mean Dice, HD95, ASSD and NSD of the lesions that the rules average."""
+    names = ("lesion_dice", "lesion_hd95_mm", "lesion_assd_mm", "lesion_nsd")
     averaged = [x for x in counted if rules.average != "found" or x.kind == "found"]
     present = any(x.kind != "invented" for x in counted)
     if not counted or (rules.average == "all_where_present" and not present):
-        values = (1.0, 0.0, nan) if rules.rule == "dilated" else (nan, nan, nan)
+        values = (1.0, 0.0, nan, nan) if rules.rule == "dilated" else (nan,) * 4
     elif not averaged:
-        values = (0.0, inf, 0.0)
+        values = (0.0, inf, inf, 0.0)
     else:
-        sums = (sum(x.dice for x in averaged), sum(x.hd95_mm for x in averaged), sum(x.nsd for x in averaged))
-        values = (sums[0] / len(averaged), sums[1] / len(averaged), sums[2] / len(averaged))
+        of_each = zip(*((x.dice, x.hd95_mm, x.assd_mm, x.nsd) for x in averaged), strict=True)
+        values = tuple(sum(numbers) / len(averaged) for numbers in of_each)
     return dict(zip(names, values, strict=True))
 
 
@@ -133,7 +126,8 @@ class _Judge:
         theirs = np.isin(self.maps[0][box], partners) if len(partners) else np.zeros_like(own)
         n_own, n_theirs = int(own.sum()), int(theirs.sum())
         n_both = int((own & theirs).sum())
-        hd95, nsd = self._distances(theirs, own) if n_theirs else (self.rules.penalty_mm, 0.0)
+        lost = self.rules.penalty_mm, self.rules.penalty_mm, 0.0
+        hd95, assd, nsd = self._distances(theirs, own) if n_theirs else lost
         small = n_own * self.voxel_mm3 <= self.rules.smallest_mm3
         dice = 2 * n_both / (n_own + n_theirs)
         detected = n_theirs and dice >= self.rules.detected
@@ -144,6 +138,7 @@ class _Judge:
             dice=dice,
             iou=n_both / (n_own + n_theirs - n_both),
             hd95_mm=hd95,
+            assd_mm=assd,
             nsd=nsd,
             centre=self._centre(own, box),
         )
@@ -153,9 +148,11 @@ class _Judge:
         box = self.boxes[0][number - 1]
         mask = self.maps[0][box] == number
         volume = int(mask.sum()) * self.voxel_mm3
-        return Lesion("invented", 0.0, volume, 0.0, 0.0, self.rules.penalty_mm, 0.0, self._centre(mask, box))
+        lost = self.rules.penalty_mm
+        return Lesion("invented", 0.0, volume, 0.0, 0.0, lost, lost, 0.0, self._centre(mask, box))
 
-    def _distances(self, prediction: Mask, reference: Mask) -> tuple[float, float]:
+    def _distances(self, prediction: Mask, reference: Mask) -> tuple[float, float, float]:
+        """HD95 and ASSD in mm, NSD at the smallest spacing."""
         how = self.how
         by_element = how.surface == "elements"
         measure = measure_masks(
@@ -163,104 +160,13 @@ class _Judge:
         )
         surface = measure.elements if by_element else measure.surface
         assert surface is not None
-        nsd = tolerance_metrics(surface, [min(self.spacing)], how)
-        return distance_metrics(surface, how)[percentile_name(how.percentiles[0])], next(iter(nsd.values()))
+        nsd = next(iter(tolerance_metrics(surface, [min(self.spacing)], how).values()))
+        found = distance_metrics(surface, how)
+        return found[percentile_name(how.percentiles[0])], found["assd_mm"], nsd
 
     def _centre(self, mask: Mask, box: Box) -> tuple[float, ...]:
         middle = np.argwhere(mask).mean(axis=0)
         return tuple(float(m + s.start + a) for m, s, a in zip(middle, box, self.at, strict=True))
-
-
-def _dilated_partners(
-    of_prediction: Components, of_reference: Components, rules: LesionRules
-) -> tuple[dict[int, list[int]], list[int]]:
-    """Each reference lesion with all predicted components that meet its dilation, and the ones left over."""
-    partners: dict[int, list[int]] = {}
-    met: set[int] = set()
-    for number, box in enumerate(ndimage.find_objects(of_reference), 1):
-        around = _widened(box, rules.dilation, of_reference.shape)
-        near = _dilate(of_reference[around] == number, rules.dilation)
-        partners[number] = sorted({int(n) for n in np.unique(of_prediction[around][near])} - {0})
-        met.update(partners[number])
-    return partners, [n for n in range(1, int(of_prediction.max(initial=0)) + 1) if n not in met]
-
-
-def _single_partners(
-    of_prediction: Components, of_reference: Components, rules: LesionRules
-) -> tuple[dict[int, list[int]], list[int]]:
-    """One partner each among those that overlap enough, and the predicted components left over."""
-    n_p, n_r = int(of_prediction.max(initial=0)), int(of_reference.max(initial=0))
-    p, r, scores = _overlapping(of_prediction, of_reference, rules)
-    chosen = _best_sum(p, r, scores) if rules.rule == "best" else _falling(p, r, scores)
-    partners: dict[int, list[int]] = {n: [] for n in range(1, n_r + 1)} | {
-        int(r[at]): [int(p[at])] for at in chosen
-    }
-    return partners, sorted(set(range(1, n_p + 1)) - {int(p[at]) for at in chosen})
-
-
-def _overlapping(of_prediction: Components, of_reference: Components, rules: LesionRules) -> Any:
-    """Numbers of predicted and reference components that overlap enough, and their scores."""
-    sizes_p, sizes_r = np.bincount(of_prediction.ravel()), np.bincount(of_reference.ravel())
-    both = (of_prediction > 0) & (of_reference > 0)
-    pairs, shared = np.unique(np.stack([of_prediction[both], of_reference[both]]), axis=1, return_counts=True)
-    sums = sizes_p[pairs[0]] + sizes_r[pairs[1]]
-    scores = 2 * shared / sums if rules.pairs_by == "dice" else shared / (sums - shared)
-    enough = scores >= rules.overlap
-    return pairs[0][enough], pairs[1][enough], scores[enough]
-
-
-def _falling(p: Any, r: Any, scores: Any) -> list[int]:
-    """The pairs taken one after another by falling score, each component once."""
-    chosen: list[int] = []
-    for at in np.lexsort((r, p, -scores)):
-        if p[at] not in p[chosen] and r[at] not in r[chosen]:
-            chosen.append(int(at))
-    return chosen
-
-
-def _best_sum(p: Any, r: Any, scores: Any) -> list[int]:
-    """The pairs with the largest sum of scores, each component once."""
-    rows, row = np.unique(r, return_inverse=True)
-    columns, column = np.unique(p, return_inverse=True)
-    # A pair that does not overlap costs a little more than nothing, as in panoptica.
-    cost = np.full((len(rows), len(columns)), 1 + 1e-6)
-    cost[row, column] = 1 - scores
-    chosen = set(zip(*optimize.linear_sum_assignment(cost), strict=True))
-    return [at for at in range(len(scores)) if (row[at], column[at]) in chosen]
-
-
-def _components(mask: Mask, rules: LesionRules) -> Components:
-    every = rules.flat_connectivity == 8 if mask.ndim == 2 else rules.connectivity == 26
-    structure = np.ones((3,) * mask.ndim, bool) if every else None
-    return ndimage.label(mask, structure, output=np.int32)[0]
-
-
-def _merged(mask: Mask, rules: LesionRules) -> Components:
-    """Components of the mask, those whose dilations touch under one number; numbers without gaps."""
-    if rules.dilation == 0:
-        return _components(mask, rules)
-    joined = np.where(mask, _components(_dilate(mask, rules.dilation), rules), 0)
-    kept = np.unique(joined)
-    return np.searchsorted(kept, joined).astype(np.int32) + (0 if kept[0] == 0 else 1)
-
-
-def _dilate(mask: Mask, rounds: int) -> Mask:
-    if rounds == 0:
-        return mask
-    structure = ndimage.generate_binary_structure(mask.ndim, min(2, mask.ndim))
-    return np.asarray(ndimage.binary_dilation(mask, structure, iterations=rounds))
-
-
-def _grown_box(mask: Mask, margin: int) -> Box:
-    """The bounding box of a mask with a margin, inside the image; one voxel where the mask is empty."""
-    found = ndimage.find_objects(mask.astype(np.uint8))
-    return _widened(found[0], margin, mask.shape) if found else (slice(0, 1),) * mask.ndim
-
-
-def _widened(box: Box, margin: int, shape: tuple[int, ...]) -> Box:
-    return tuple(
-        slice(max(0, s.start - margin), min(n, s.stop + margin)) for s, n in zip(box, shape, strict=True)
-    )
 
 
 def _hull(boxes: Sequence[Box]) -> Box:

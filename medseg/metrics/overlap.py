@@ -14,9 +14,9 @@ def ratio(part: float, whole: float) -> float:
     return part / whole if whole else NAN
 
 
-def dice(m: Measure) -> float:
-    """2 TP / (2 TP + FP + FN), in [0, 1]; nan where both masks are empty (Dice 1945)."""
-    return ratio(2 * m.n_both, m.n_reference + m.n_prediction)
+def dice(m: Measure, guard: float = 0.0) -> float:
+    """2 TP / (2 TP + FP + FN + guard), in [0, 1]; nan where both masks are empty and no guard (Dice 1945)."""
+    return ratio(2 * m.n_both, m.n_reference + m.n_prediction + guard)
 
 
 def iou(m: Measure) -> float:
@@ -35,7 +35,7 @@ def kappa(m: Measure) -> float:
     return ratio(observed - chance, 1 - chance)
 
 
-def overlap_metrics(m: Measure) -> dict[str, float]:
+def overlap_metrics(m: Measure, dice_guard: float = 0.0) -> dict[str, float]:
     """Every overlap metric and the four counts, by their names in the catalogue."""
     fp, fn = m.n_prediction - m.n_both, m.n_reference - m.n_both
     tn = m.n_voxels - m.n_both - fp - fn
@@ -45,7 +45,7 @@ def overlap_metrics(m: Measure) -> dict[str, float]:
         "fp_voxels": fp,
         "fn_voxels": fn,
         "tn_voxels": tn,
-        "dice": dice(m),
+        "dice": dice(m, dice_guard),
         "iou": jaccard,
         "precision": ratio(m.n_both, m.n_prediction),
         "recall": ratio(m.n_both, m.n_reference),

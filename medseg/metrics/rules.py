@@ -59,6 +59,7 @@ class Definition:
         ignore: ``exclude`` voxels of the ignore label, or count them as background (``zero``).
         penalty_mm: what a miss costs in the penalised mean; None for the image's diagonal.
         spacing_mm: a spacing that the tool assumes whatever the header says.
+        dice_guard: what the tool adds to Dice's denominator against a division by 0.
         empties: status to metric kind, or one metric's name, to the value that the tool gives.
         reports: the metric families of a report; empty for all.
         lesions: rules of lesion-wise scores, or None.
@@ -78,6 +79,7 @@ class Definition:
     ignore: Literal["exclude", "zero"] = "exclude"
     penalty_mm: float | None = None
     spacing_mm: float | None = None
+    dice_guard: float = 0.0
     empties: Empties = field(default_factory=dict)
     reports: tuple[str, ...] = ()
     lesions: LesionRules | None = None

@@ -87,7 +87,7 @@ def structure_score(
     by_lesion: tuple[Mapping[str, float], Sequence[Mapping[str, Any]]] = ({}, ()),
 ) -> StructureScore:
     """The score of one structure by the definition `how`, empty masks by its policy."""
-    values = overlap_metrics(measure) | volume_metrics(measure, grid.voxel_mm3)
+    values = overlap_metrics(measure, how.dice_guard) | volume_metrics(measure, grid.voxel_mm3)
     if measure.status == "ok":
         values |= _distances(measure, how, tolerances_mm)
     else:
@@ -159,10 +159,10 @@ def _family(name: str) -> str:
 def _with_policy(values: Mapping[str, float], status: str, how: Definition) -> dict[str, float]:
     """The values of a pair of which one or both are empty, as the definition's tool would give them."""
     policy = how.empties.get(status, {})
-    # These follow from the counts alone, whatever is empty.
+    # These follow from the counts alone, whatever is empty, unless the policy names them.
     by_counts = ("precision", "recall", "specificity", "pixel_accuracy", "kappa")
     return {
-        key: value if key in by_counts else policy.get(key, policy.get(metric(key).kind, value))
+        key: policy.get(key, value if key in by_counts else policy.get(metric(key).kind, value))
         for key, value in values.items()
     }
 

@@ -14,7 +14,14 @@ from medseg.arrays import Mask, Spacing
 from medseg.errors import GeometryError, LabelError
 from medseg.labels import Structure
 from medseg.labels import structures as structures_of
-from medseg.metrics.coding import MAX_STRUCTURES, Coded, code_channels, code_labels, same_width
+from medseg.metrics.coding import (
+    MAX_STRUCTURES,
+    Coded,
+    code_channels,
+    code_labels,
+    same_width,
+    unknown_labels,
+)
 from medseg.metrics.definitions import Definition, definition
 from medseg.metrics.measures import Agreement
 from medseg.metrics.scores import CaseScore, Grid, StructureScore, overall_scores, structure_score
@@ -179,17 +186,6 @@ def score_coded(
     overall = overall_scores(scores, agreements[0] if len(agreements) == 1 else None)
     n_unnamed = max(a.n_unnamed[0] for a in agreements), max(a.n_unnamed[1] for a in agreements)
     return CaseScore(tuple(scores), overall, flags), n_unnamed
-
-
-def unknown_labels(label_map: npt.NDArray[np.integer[Any]], declared: set[int]) -> dict[int, int]:
-    """Voxels per label that nobody declared, for the report; empty where all are known."""
-    if label_map.dtype.itemsize <= 2:
-        from medseg.metrics.coding import count_codes
-
-        values, counts = count_codes(label_map)
-    else:
-        values, counts = np.unique(label_map, return_counts=True)
-    return {int(v): int(n) for v, n in zip(values, counts, strict=True) if n and int(v) not in declared}
 
 
 def _lesions(

@@ -179,6 +179,22 @@ def test_every_table_tells_the_same(study: Path) -> None:
     assert challenge["aggregates"]["organ_dice"]["mean"] == pytest.approx(np.mean(list(dice.values())))
 
 
+@pytest.mark.parametrize("preset", ["medseg", "metrics_reloaded"])
+def test_nnunets_summary_has_nnunets_own_numbers_under_any_preset(study: Path, preset: str) -> None:
+    inputs = Inputs(study / "predictions", study / "data" / "labels")
+    options = Options({"organ": 1, "nowhere": 5}, {"either": (5, 1)}, preset=preset)
+    evaluate(inputs, study / "out", options=options)
+    found = json.loads((study / "out" / "summary.json").read_text())
+    assert list(found["mean"]) == list(found["metric_per_case"][0]["metrics"]) == ["(1, 5)", "1", "5"]
+    shifted = {"Dice": 0.75, "FN": 16, "FP": 16, "IoU": 0.6, "TN": 424, "TP": 48, "n_pred": 64, "n_ref": 64}
+    assert found["metric_per_case"][1]["metrics"]["1"] == pytest.approx(shifted)
+    absent = found["metric_per_case"][0]["metrics"]["5"]
+    assert np.isnan([absent["Dice"], absent["IoU"], found["mean"]["5"]["Dice"]]).all()
+    # Its mean over foreground is undefined as soon as one structure is; the counts are not.
+    assert np.isnan(found["foreground_mean"]["Dice"])
+    assert found["foreground_mean"]["n_ref"] == pytest.approx(128 / 3)
+
+
 def test_nothing_in_common_is_an_error_that_shows_names(tmp_path: Path) -> None:
     _nifti(tmp_path / "r" / "alpha.nii.gz")
     _nifti(tmp_path / "p" / "beta.nii.gz")

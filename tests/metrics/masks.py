@@ -45,3 +45,16 @@ def lesions(seed: int) -> tuple[Labels, Labels]:
         if fate != 2:
             prediction[moved if fate == 1 else box] = 1
     return prediction, reference
+
+
+def pair(masks: str, seed: int) -> tuple[Labels, Labels]:
+    """The prediction and the reference that the recorded numbers of other tools are of."""
+    if masks == "lesions":
+        return lesions(seed)
+    shape = {"blobs": (18, 16, 14), "flat": (30, 28), "slice": (30, 28, 1)}.get(masks, (12, 10, 9))
+    if masks in ("blobs", "flat", "slice"):
+        flat = shape[:2] if masks == "slice" else shape
+        return blobs(flat, seed).reshape(shape), blobs(flat, seed + 9).reshape(shape)
+    box = cube(shape, (2, 2, 2), (7, 7, 7))
+    one, other = {"missed": (0, 1), "false_alarm": (1, 0), "both_empty": (0, 0)}[masks]
+    return box * np.uint8(one), box * np.uint8(other)

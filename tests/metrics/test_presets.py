@@ -10,7 +10,7 @@ import pytest
 
 from medseg.errors import MedsegError
 from medseg.metrics import PRESETS, score
-from tests.metrics.masks import blobs, cube, lesions
+from tests.metrics.masks import blobs, cube, pair
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_deepmind.json").read_text())
 PEERS = json.loads(Path(__file__).with_name("golden_peers.json").read_text())
@@ -26,10 +26,17 @@ def test_deepmind_gives_the_recorded_numbers(case: dict) -> None:
 
 @pytest.mark.parametrize("case", PEERS, ids=lambda c: f"{c['preset']}-{c['masks']}-{c['seed']}")
 def test_a_preset_gives_the_numbers_that_record_peers_wrote_down(case: dict) -> None:
-    seed, shape = case["seed"], (18, 16, 14)
-    pair = lesions(seed) if case["masks"] == "lesions" else (blobs(shape, seed), blobs(shape, seed + 9))
-    found = score(*pair, {"it": 1}, tuple(case["spacing"]), how=case["preset"])["it"].metrics
-    assert {name: found[name] for name in case["expected"]} == pytest.approx(case["expected"], abs=1e-9)
+    masks = pair(case["masks"], case["seed"])
+    found = score(*masks, {"it": 1}, tuple(case["spacing"]), how=case["preset"])["it"].metrics
+    # Where the tool raises, its preset is undefined.
+    expected = {name: float(v if v != "IndexError" else "nan") for name, v in case["expected"].items()}
+    within = {name: 1e-6 if _in_float32(case["preset"], name) else 1e-11 for name in expected}
+    for name, value in expected.items():
+        assert found[name] == pytest.approx(value, abs=within[name], nan_ok=True), name
+
+
+def _in_float32(preset: str, name: str) -> bool:
+    return preset == "metrics_reloaded" and name in ("precision", "recall")
 
 
 BOX = cube((12, 10, 9), (2, 2, 2), (7, 7, 7))

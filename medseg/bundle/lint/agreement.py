@@ -7,7 +7,7 @@ from typing import Any
 
 from medseg.bundle.lint.config import SEP, UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 NETWORK = "network_def"
 OURS = ("labels", "spacing_mm", "preprocessing")

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from medseg.bundle.lint.config import SEP, UNKNOWN, Config, placeholders, references
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 ABSENT = object()
 """What `Part.given` gives for an argument that the config leaves out."""

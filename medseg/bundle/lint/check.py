@@ -25,8 +25,9 @@ from medseg.bundle.lint.preprocessing import check_keys, check_labels_stay_label
 from medseg.bundle.lint.references import check_references, dangling
 from medseg.bundle.lint.required import INFERENCE, TRAIN, check_required, check_unused
 from medseg.bundle.lint.scores import check_activation, check_scores
-from medseg.bundle.lint.source import MAX_BYTES, Node, Source, SourceError, read_source
+from medseg.bundle.lint.source import MAX_BYTES, read_source
 from medseg.bundle.lint.targets import check_targets
+from medseg.bundle.lint.tree import Node, Source, SourceError
 from medseg.bundle.lint.values import check_values
 from medseg.bundle.lint.wiring import check_evaluation, check_wiring
 from medseg.errors import BundleError

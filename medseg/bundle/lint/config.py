@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import MAX_DEPTH, MAX_NODES, Node, SourceError, read_source
+from medseg.bundle.lint.source import MAX_NODES, read_source
+from medseg.bundle.lint.tree import MAX_DEPTH, Node, SourceError
 
 SEP = "::"
 REFERENCE = re.compile(r"@(?:\w*)(?:::\w*)*")

@@ -7,7 +7,7 @@ from typing import Any
 
 from medseg.bundle.lint.config import SEP
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 _DTYPES = frozenset(["bool", "float", "int", "half", "double", "bfloat16", "string", "complex64"])
 _DTYPES |= {f"{kind}{bits}" for kind in ("float", "int", "uint") for bits in (8, 16, 32, 64)} - {"float8"}

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from medseg.bundle.lint.finding import Finding
-from medseg.bundle.lint.source import SourceError, read_source
+from medseg.bundle.lint.source import read_source
+from medseg.bundle.lint.tree import SourceError
 from medseg.bundle.pickles import pickle_faults
 
 _HANDLERS = ("StreamHandler", "logging.StreamHandler", "NullHandler", "logging.NullHandler")

@@ -13,7 +13,7 @@ from typing import Any
 from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.data_format import check_itself, check_tensor
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 _VERSION = re.compile(r"\d+\.\d+(\.\d+)*([.-]?(a|b|rc|dev|post)\d*|\+[\w.]+)*")
 _INSTALLED = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}

@@ -5,17 +5,27 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import importlib.util
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.bundle.lint.finding import nearest
+from medseg.bundle.lint.modules import (
+    absolute,
+    assigned,
+    defined,
+    file_of,
+    inside,
+    names_in,
+    package_folder,
+    read,
+    statements,
+    syntax,
+)
 
-_TOP = re.compile(r"^(?:class|(?:async )?def) (\w+)", re.MULTILINE)
-_ALIAS = re.compile(r"^((?:\w+ = )+)(\w+)$", re.MULTILINE)
+_TOPS = ("monai", "torch", "ignite", "medseg", "scripts", "numpy")
 
 
 @dataclass(frozen=True)
@@ -46,36 +56,6 @@ class Missing:
 
 
 @functools.cache
-def package_folder(top: str) -> Path | None:
-    """The folder or file of an installed top-level package, not imported; None where there is none."""
-    try:
-        spec = importlib.util.find_spec(top)
-    except (ImportError, ValueError):
-        return None
-    if spec is None:
-        return None
-    if spec.submodule_search_locations:
-        return Path(next(iter(spec.submodule_search_locations)))
-    return Path(spec.origin) if spec.origin and spec.has_location else Path(os.devnull)
-
-
-@functools.cache
-def read(path: Path | str) -> str:
-    """The text of a source file."""
-    with open(path, encoding="utf-8", errors="replace") as file:
-        return file.read()
-
-
-@functools.cache
-def syntax(path: Path) -> ast.Module:
-    """The syntax tree of a source file; an empty one where it is no valid Python."""
-    try:
-        return ast.parse(read(path))
-    except (SyntaxError, ValueError):
-        return ast.Module(body=[], type_ignores=[])
-
-
-@functools.cache
 def _defining() -> dict[str, list[str]]:
     """Class and function names of MONAI with every module that defines them."""
     found: dict[str, list[str]] = {}
@@ -88,7 +68,7 @@ def _defining() -> dict[str, list[str]]:
                 module = (
                     path[len(str(root)) - len("monai") : -3].replace(os.sep, ".").removesuffix(".__init__")
                 )
-                for name in _defined(path):
+                for name in defined(path):
                     found.setdefault(name, []).append(module)
     return found
 
@@ -102,13 +82,6 @@ def bare_names() -> dict[str, str]:
 def modules_of(name: str) -> tuple[str, ...]:
     """Every module of MONAI that defines a bare name; MONAI takes the one imported first."""
     return tuple(dict.fromkeys(_defining().get(name, ())))
-
-
-def _defined(path: Path | str) -> Iterator[str]:
-    text = read(path)
-    yield from _TOP.findall(text)
-    for names, _ in _ALIAS.findall(text):
-        yield from names.replace(" ", "").rstrip("=").split("=")
 
 
 @dataclass(frozen=True)
@@ -137,7 +110,7 @@ class Packages:
                 parts[0],
             )
         module, rest = [parts[0]], parts[1:]
-        while rest and place.is_dir() and (inner := _inside(place, rest[0])):
+        while rest and place.is_dir() and (inner := inside(place, rest[0])):
             if len(rest) == 1 and self._shadowed(place, ".".join(module), rest[0]):
                 break  # `from .datalist import datalist`: the function hides its module
             place, module, rest = inner, [*module, rest[0]], rest[1:]
@@ -153,12 +126,12 @@ class Packages:
         return Missing(f"MONAI has no class or function {name}", nearest(name, bare_names()), "monai")
 
     def _top(self, name: str) -> Path | None:
-        if self.own and (inner := _inside(self.own, name)):
+        if self.own and (inner := inside(self.own, name)):
             return inner
         return package_folder(name)
 
     def _attribute(self, place: Path, module: str, rest: Sequence[str]) -> Definition | Missing:
-        file = _file(place)
+        file = file_of(place)
         if not rest:
             return Definition("module", module, "", file)
         if file is None:
@@ -175,12 +148,12 @@ class Packages:
         return Definition("opaque", found.module, ".".join([found.name, *rest[1:]]), found.path)
 
     def _shadowed(self, place: Path, module: str, name: str) -> bool:
-        file = _file(place)
+        file = file_of(place)
         found = self.find(file, module, name) if file else None
         return found is not None and found.kind in ("class", "function")
 
     def _like(self, place: Path, module: str, rest: Sequence[str]) -> str:
-        names = set(_names(place))
+        names = set(names_in(place))
         close = nearest(rest[0], names)
         if len(rest) == 1 and module.startswith("monai") and close.lower() != rest[0].lower():
             everywhere = nearest(rest[0], {*names, *bare_names()})
@@ -204,13 +177,13 @@ class Packages:
     def _by_statement(self, file: Path, module: str, name: str, depth: int) -> Definition | None:
         stars: list[ast.ImportFrom] = []
         package = module if file.name.startswith("__init__.") else module.rpartition(".")[0]
-        for statement in _statements(syntax(file).body):
+        for statement in statements(syntax(file).body):
             if isinstance(statement, ast.ImportFrom):
                 for alias in statement.names:
                     if alias.name == "*":
                         stars.append(statement)
                     elif (alias.asname or alias.name) == name:
-                        return self._imported(_absolute(statement, package), alias.name, depth)
+                        return self._imported(absolute(statement, package), alias.name, depth)
             elif isinstance(statement, ast.Import):
                 for alias in statement.names:
                     if (alias.asname or alias.name.split(".")[0]) == name:
@@ -220,12 +193,12 @@ class Packages:
                     return Definition(
                         "class" if isinstance(statement, ast.ClassDef) else "function", module, name, file
                     )
-            elif (assigned := _assigned(statement, name)) is not None:
-                if assigned and assigned != name:
-                    return self.find(file, module, assigned, depth + 1)
+            elif (bound := assigned(statement, name)) is not None:
+                if bound and bound != name:
+                    return self.find(file, module, bound, depth + 1)
                 return Definition("opaque", module, name, file)
         for star in stars:
-            if (found := self._imported(_absolute(star, package), name, depth, star=True)) is not None:
+            if (found := self._imported(absolute(star, package), name, depth, star=True)) is not None:
                 return found
         return self._lazily(file, module, name, package, depth)
 
@@ -235,7 +208,7 @@ class Packages:
             if isinstance(statement, ast.FunctionDef) and statement.name == "__getattr__":
                 for inner in (n for n in ast.walk(statement) if isinstance(n, ast.ImportFrom)):
                     if any((alias.asname or alias.name) == name for alias in inner.names):
-                        return self._imported(_absolute(inner, package), name, depth)
+                        return self._imported(absolute(inner, package), name, depth)
                 return Definition("opaque", module, name, file)
         return None
 
@@ -246,11 +219,11 @@ class Packages:
         if (
             not star
             and found.is_dir()
-            and (inner := _inside(found, name))
+            and (inner := inside(found, name))
             and not self._has(found, module, name, depth)
         ):
-            return Definition("module", f"{module}.{name}", "", _file(inner))
-        file = _file(found)
+            return Definition("module", f"{module}.{name}", "", file_of(inner))
+        file = file_of(found)
         if file is None:
             return Definition("opaque", module, name)
         if star and name.startswith("_"):
@@ -258,81 +231,12 @@ class Packages:
         return self.find(file, module, name, depth + 1)
 
     def _has(self, place: Path, module: str, name: str, depth: int) -> bool:
-        file = _file(place)
+        file = file_of(place)
         return file is not None and self.find(file, module, name, depth + 1) is not None
 
     def _submodule(self, module: str) -> Path | None:
         parts = module.split(".")
         place = self._top(parts[0])
         for part in parts[1:]:
-            place = _inside(place, part) if place and place.is_dir() else None
+            place = inside(place, part) if place and place.is_dir() else None
         return place
-
-
-_TOPS = ("monai", "torch", "ignite", "medseg", "scripts", "numpy")
-
-
-def _inside(folder: Path, name: str) -> Path | None:
-    if (folder / name).is_dir() and (
-        (folder / name / "__init__.py").exists() or any((folder / name).glob("*.py"))
-    ):
-        return folder / name
-    for suffix in (".py", ".pyi"):
-        if (folder / f"{name}{suffix}").is_file():
-            return folder / f"{name}{suffix}"
-    if (folder / name / "__init__.pyi").is_file():
-        return folder / name
-    return next(iter(sorted(folder.glob(f"{name}.*.so"))), None)
-
-
-def _file(place: Path) -> Path | None:
-    if place.is_dir():
-        return next((place / n for n in ("__init__.py", "__init__.pyi") if (place / n).is_file()), None)
-    return place if place.suffix in (".py", ".pyi") else None
-
-
-def _names(place: Path) -> Iterator[str]:
-    if place.is_dir():
-        yield from (p.stem for p in place.iterdir() if p.is_dir() or p.suffix == ".py")
-    file = _file(place)
-    if file is None:
-        return
-    yield from _defined(file)
-    for statement in _statements(syntax(file).body):
-        if isinstance(statement, (ast.Import, ast.ImportFrom)):
-            yield from ((a.asname or a.name).split(".")[0] for a in statement.names)
-
-
-def _statements(body: Sequence[ast.stmt]) -> Iterator[ast.stmt]:
-    for statement in body:
-        yield statement
-        for inner in ("body", "orelse", "finalbody"):
-            if isinstance(statement, (ast.If, ast.Try, ast.With)):
-                yield from _statements(getattr(statement, inner, []))
-        if isinstance(statement, ast.Try):
-            for handler in statement.handlers:
-                yield from _statements(handler.body)
-
-
-def _assigned(statement: ast.stmt, name: str) -> str | None:
-    """What a statement binds `name` to: another name, "" for any other value, None where it does not."""
-    if isinstance(statement, ast.AnnAssign):
-        targets: list[ast.expr] = [statement.target]
-    elif isinstance(statement, ast.Assign):
-        targets = [t for e in statement.targets for t in (e.elts if isinstance(e, ast.Tuple) else [e])]
-    else:
-        return None
-    if not any(isinstance(t, ast.Name) and t.id == name for t in targets):
-        return None
-    simple = isinstance(statement.value, ast.Name) and not any(
-        isinstance(t, ast.Tuple) for t in getattr(statement, "targets", [])
-    )
-    return statement.value.id if simple and isinstance(statement.value, ast.Name) else ""
-
-
-def _absolute(statement: ast.ImportFrom, package: str) -> str:
-    if not statement.level:
-        return statement.module or ""
-    parts = package.split(".")
-    base = parts[: len(parts) - statement.level + 1]
-    return ".".join([*base, statement.module] if statement.module else base)

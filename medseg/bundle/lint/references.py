@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 from medseg.bundle.lint.config import SEP, Config, normal, references
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.source import MAX_NODES, Node
+from medseg.bundle.lint.source import MAX_NODES
+from medseg.bundle.lint.tree import Node
 
 _LOOKED_UP = 100
 """For how many dangling references the nearest name is looked for, which takes time."""

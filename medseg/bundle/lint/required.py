@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from medseg.bundle.lint.config import SEP, Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.references import used_ids
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 # monai 1.6.1, monai/bundle/properties.py; "run" is what `python -m monai.bundle run` runs.
 INFERENCE = ("bundle_root", "device", "dataset_dir", "dataset", "evaluator", "network_def", "inferer", "run")

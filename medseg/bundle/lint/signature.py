@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from medseg.bundle.lint.packages import Definition, Packages, read, syntax
+from medseg.bundle.lint.modules import read, syntax
+from medseg.bundle.lint.packages import Definition, Packages
 
 _KEEPS_SIGNATURE = {
     "deprecated",

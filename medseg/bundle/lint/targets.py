@@ -10,7 +10,7 @@ from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.packages import Definition, Missing, Packages
 from medseg.bundle.lint.signature import Signature, signature
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 from medseg.bundle.lint.values import check_types
 
 SPECIAL = ("_target_", "_disabled_", "_requires_", "_desc_", "_mode_")

@@ -9,7 +9,7 @@ from typing import Any
 from medseg.bundle.lint.config import SEP, UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding
 from medseg.bundle.lint.signature import Signature
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 _POSITIVE = ("max_epochs", "batch_size", "sw_batch_size", "num_samples", "val_interval", "interval")
 _SHARES = ("prob", "overlap", "dropout", "dropout_prob", "cache_rate", "dropout_rate")

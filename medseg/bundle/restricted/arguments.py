@@ -6,11 +6,11 @@ import ast
 import re
 from collections.abc import Iterator
 
+from medseg.bundle.lint.allowed import dotted
 from medseg.bundle.lint.config import UNKNOWN, Config, placeholders
-from medseg.bundle.lint.expressions import dotted
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.signature import signature
-from medseg.bundle.lint.source import Node
+from medseg.bundle.lint.tree import Node
 
 OUTPUT_IDS = ("output_dir", "ckpt_dir")
 """Ids that medseg itself sets to places below the output folder when a stranger's bundle runs."""

@@ -17,7 +17,7 @@ from medseg.bundle.lint.files import check_large_files, check_logging
 from medseg.bundle.lint.finding import Finding, in_order, printable
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.references import check_references
-from medseg.bundle.lint.source import Node, SourceError
+from medseg.bundle.lint.tree import Node, SourceError
 from medseg.bundle.pickles import pickle_faults
 from medseg.bundle.recorded import digest, recorded_as
 from medseg.bundle.restricted.allowed import why_not_mode, why_not_target

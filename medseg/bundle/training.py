@@ -13,7 +13,7 @@ from medseg.bundle.fitting import fitted
 from medseg.bundle.recorded import seal, unseal
 from medseg.bundle.restricted import check
 from medseg.bundle.run import check_overrides_of, run_verb
-from medseg.bundle.verbs import config_files
+from medseg.bundle.verbs import config_files, read_config
 from medseg.data.folds import one_fold, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
 from medseg.errors import BundleError, DataError, OutputError
@@ -76,6 +76,7 @@ def train_unguarded(training: Training, *, resume: bool = False, overwrite: bool
     settings: dict[str, Any] = dict(training.overrides)
     if training.budget is not None:
         settings["budget"] = training.budget
+    settings |= _without_names(bundle, settings)
     check_overrides_of(bundle, "training", settings)
     mode = check(bundle, trust=training.trust, files=config_files(bundle, "training"))
     if not training.data.is_dir():
@@ -119,6 +120,14 @@ def manifest_of(training: Training) -> Manifest:
             f"no manifest in the train config of {training.bundle}", "the cases", "give --manifest FILE"
         )
     return read_manifest(str(parser.get_parsed_content("manifest")))
+
+
+def _without_names(bundle: Path, overrides: Mapping[str, Any]) -> dict[str, Any]:
+    """With another input than the bundle's its names for the channels count no longer."""
+    is_other = any(key.endswith("in_channels") for key in overrides) and "channels" not in overrides
+    named = read_config(config_files(bundle, "training")).get("channels") if is_other else None
+    are_names = isinstance(named, list) and all(isinstance(name, str) for name in named)
+    return {"channels": None} if are_names else {}
 
 
 def _begin(training: Training, settings: dict[str, Any], *, overwrite: bool) -> None:

@@ -123,7 +123,8 @@ def _describe(manifest: Manifest, layout: Layout) -> Iterator[str]:
     if manifest.regions:
         yield f"regions    {', '.join(f'{name} {list(value)}' for name, value in manifest.regions.items())}"
     if manifest.relabel:
-        yield f"relabel    {', '.join(f'{a} to {b}' for a, b in manifest.relabel.items())} (suggested)"
+        changes = ", ".join(f"{a} to {b}" for a, b in manifest.relabel.items())
+        yield f"relabel    {changes} (suggested; applied in training, checking and scoring)"
     for note in layout.notes:
         yield f"note       {note}"
 

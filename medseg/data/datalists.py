@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg.data.channel_order import in_order_of
 from medseg.data.manifest import Manifest, read_manifest
 from medseg.errors import ManifestError
 
@@ -16,17 +18,24 @@ def datalist(
     split: str | None = None,
     fold: int | None = None,
     held_out: bool = False,
+    channels: Sequence[str] | None = None,
 ) -> list[dict[str, Any]]:
     """One dictionary per case with ``case``, ``patient``, ``image`` and, where there is one, ``label``.
 
-    Paths are absolute; ``image`` is a path, or a list of them where each channel has its own file. This is
+    Paths are absolute; ``image`` is a path, or a list of them where each channel has its own file. With a
+    label and a manifest that renames values there is ``relabel``, which `CachedDataset` applies. This is
     the function that a bundle's YAML names (``_target_: medseg.data.datalist``). See `Manifest.cases` for
     `split`, `fold` and `held_out`.
 
+    With `channels` the images come in that order, matched by the manifest's names for them (``T1Gd`` is
+    ``T1ce``); where either side has no names of somebody's choice, by their place.
+
     Raises:
-        ManifestError: the manifest, the folder or a file is missing, or no case is left.
+        ManifestError: the manifest, the folder or a file is missing, no case is left, a channel isn't there,
+            or all are in one file in another order.
     """
     known = manifest if isinstance(manifest, Manifest) else read_manifest(manifest)
+    known = known if channels is None else in_order_of(known, channels)
     root = Path(dataset_dir)
     if not root.is_dir():
         raise ManifestError(
@@ -55,5 +64,8 @@ def datalist(
         images = [str(root / path) for path in c.image]
         row: dict[str, Any] = {"case": c.case, "patient": c.patient}
         row["image"] = images[0] if len(images) == 1 else images
-        rows.append(row if c.label is None else row | {"label": str(root / c.label)})
+        if c.label is not None:
+            row["label"] = str(root / c.label)
+            row |= {"relabel": dict(known.relabel)} if known.relabel else {}
+        rows.append(row)
     return rows

@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medseg.data.geometry import ShapeMismatchError, on_reference_grid
 from medseg.data.label_maps import LabelMapFile, read_label_map
+from medseg.data.relabelling import as_declared, as_predicted
 from medseg.errors import DataError, LabelError
-from medseg.evaluation.geometry import ShapeMismatchError, on_reference_grid
 from medseg.evaluation.matching import Reference
 from medseg.labels import Structure
 from medseg.metrics import CaseScore, Definition, StructureScore, score, score_channels
@@ -85,13 +86,14 @@ def score_case(pair: tuple[Reference, tuple[Path, ...]], protocol: Protocol) -> 
         return CaseResult(reference, "error:duplicate", f"{len(twice)} files of one case: {names}")
     path = predictions[0] if predictions else None
     known: dict[str, Any] = {"prediction": path, "sha256": {}}
+    declared = {n for s in protocol.structures for n in s.numbers}
     try:
-        truth = _relabelled(read_label_map(reference.path), protocol)
+        truth = as_declared(read_label_map(reference.path), protocol.relabel, declared)
         known |= {"sha256": {"reference": truth.sha256}, "spacing_source": _source(truth, protocol.how)}
         known["grid"] = Grid(truth.array.shape[:3], truth.spacing_mm)
         if path is None:
             return CaseResult(reference, "missing_prediction", score=_missing(truth, protocol), **known)
-        found = _relabelled(read_label_map(path), protocol)
+        found = as_predicted(read_label_map(path), protocol.relabel, declared)
         known["sha256"] = {"prediction": found.sha256, "reference": truth.sha256}
         array, moved = on_reference_grid(found, truth, protocol.resample)
         flags = [*moved, *(f"{f}:prediction" for f in found.flags), *(f"{f}:reference" for f in truth.flags)]
@@ -158,27 +160,6 @@ def _channel_error(shape: tuple[int, ...], protocol: Protocol) -> ShapeMismatchE
         f"one per structure ({', '.join(s.name for s in protocol.structures)})",
         "name as many structures or regions as there are channels, in their order",
     )
-
-
-def _relabelled(label_map: LabelMapFile, protocol: Protocol) -> LabelMapFile:
-    """With the manifest's renaming of values, and with 255 read as 1 in pictures of 0 and 255 alone."""
-    from dataclasses import replace
-
-    array, flags = label_map.array, label_map.flags
-    declared = {n for s in protocol.structures for n in s.numbers}
-    changes = {
-        old: new for old, new in protocol.relabel.items() if old not in declared and (array == old).any()
-    }
-    picture = label_map.affine is None and not changes and 255 not in declared and 1 in declared
-    if picture and not ((array != 0) & (array != 255)).any() and (array == 255).any():
-        changes = {255: 1}
-        flags = (*flags, "255_read_as_1")
-    if not changes:
-        return label_map
-    changed = array.astype(np.result_type(array.dtype, np.min_scalar_type(max(changes.values()))))
-    for old, new in changes.items():
-        changed[array == old] = new
-    return replace(label_map, array=changed, flags=flags)
 
 
 def _source(truth: LabelMapFile, how: Definition) -> str:

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from medseg.data.geometry import SAME_GRID_VOXELS
 from medseg.data.label_maps import LabelMapFile
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES
 from medseg.errors import DataError
-from medseg.evaluation.geometry import SAME_GRID_VOXELS
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

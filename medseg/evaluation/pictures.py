@@ -6,7 +6,7 @@ the scores stand without it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,10 +15,11 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine
+from medseg.data.geometry import on_reference_grid
 from medseg.data.label_maps import LabelMapFile, read_label_map
 from medseg.data.manifest import read_manifest
+from medseg.data.relabelling import as_declared, as_predicted
 from medseg.errors import MedsegError
-from medseg.evaluation.geometry import on_reference_grid
 from medseg.evaluation.images import read_image
 from medseg.report import STATUS, Card, Pictures, Scan, Scores, Volume, card, volume, worst_cases
 
@@ -77,40 +78,30 @@ def pictures(document: Mapping[str, Any], scores: Scores, out_dir: Path, worst: 
 def _open(document: Mapping[str, Any], case: Mapping[str, Any], out_dir: Path) -> Opened:
     inputs = document["inputs"]
     folder = out_dir / inputs["references"]
-    reference = read_label_map(folder / case["reference"]["path"])
-    prediction = read_label_map(out_dir / inputs["predictions"] / case["prediction"]["path"])
+    relabel = _relabel(inputs, out_dir)
+    declared = {number for structure in document["structures"] for number in structure["numbers"]}
+    reference = as_declared(read_label_map(folder / case["reference"]["path"]), relabel, declared)
+    written = read_label_map(out_dir / inputs["predictions"] / case["prediction"]["path"])
+    prediction = as_predicted(written, relabel, declared)
     found, _ = on_reference_grid(prediction, reference, document["definition"]["resampled"])
-    names = _names_of_values(document, out_dir)
-    masks = {}
-    for index, structure in enumerate(document["structures"]):
-        values = set(structure["numbers"]) | {v for v, new in names.items() if new in structure["numbers"]}
-        pair = [
-            _mask(
-                array,
-                values | ({255} if f"255_read_as_1:{side}" in case["flags"] and 1 in values else set()),
-                index,
-            )
-            for array, side in ((reference.array, "reference"), (found, "prediction"))
-        ]
-        masks[structure["name"]] = (pair[0], pair[1])
+    masks = {
+        s["name"]: (_mask(reference.array, s["numbers"], index), _mask(found, s["numbers"], index))
+        for index, s in enumerate(document["structures"])
+    }
     image = read_image([folder / path for path in case["image"]], reference) if case["image"] else None
     return _turned(reference, image, masks)
 
 
-def _mask(array: npt.NDArray[Any], values: set[int], channel: int) -> npt.NDArray[np.bool_]:
+def _mask(array: npt.NDArray[Any], numbers: Sequence[int], channel: int) -> npt.NDArray[np.bool_]:
     if array.ndim == 4:
         return np.asarray(array[..., channel] != 0)
-    return np.isin(array, sorted(values))
+    return np.isin(array, numbers)
 
 
-def _names_of_values(document: Mapping[str, Any], out_dir: Path) -> Mapping[int, int]:
-    """The manifest's renaming of values, without those that a structure declares itself."""
-    described = document["inputs"]["manifest"]
-    if described is None:
-        return {}
-    declared = {number for structure in document["structures"] for number in structure["numbers"]}
-    relabel = read_manifest(out_dir / described["path"]).relabel
-    return {old: new for old, new in relabel.items() if old not in declared}
+def _relabel(inputs: Mapping[str, Any], out_dir: Path) -> Mapping[int, int]:
+    """The manifest's renaming of values; empty where no manifest was given."""
+    described = inputs["manifest"]
+    return {} if described is None else read_manifest(out_dir / described["path"]).relabel
 
 
 def _turned(

@@ -9,7 +9,8 @@ from monai.data.utils import set_rnd
 from torch.utils.data import Dataset
 
 from medseg.training.cache import CaseCache
-from medseg.training.inspection import prepared
+from medseg.training.inspection import prepared, without_label
+from medseg.training.references import untouched
 from medseg.training.sampling import Visit
 
 
@@ -28,6 +29,9 @@ class CachedDataset(Dataset[Any]):
         labels: the numbers that a label map may hold, by name; None doesn't look at labels.
         cache_dir: where prepared cases are kept; None keeps them in memory.
         cache_gb: the most they may take; what doesn't fit is prepared anew at each visit.
+        label_untouched: the label map goes through no transform: it is read from its file at each visit and
+            stays on the voxels of the scan's file (see `untouched`). For validation, which then scores what
+            `medseg evaluate` scores, if its post-processing brings predictions there.
 
     Raises:
         LabelError: a label map holds a value that isn't declared.
@@ -43,9 +47,13 @@ class CachedDataset(Dataset[Any]):
         labels: Mapping[str, int | Iterable[int]] | None = None,
         cache_dir: str | None = None,
         cache_gb: float = 16.0,
+        label_untouched: bool = False,
     ) -> None:
         self.data, self.transform, self.augmentation, self.labels = data, transform, augmentation, labels
-        self.cache = CaseCache(cache_dir, limit_bytes=int(cache_gb * 1e9), recipe=(transform, labels))
+        self.label_untouched = label_untouched
+        self.cache = CaseCache(
+            cache_dir, limit_bytes=int(cache_gb * 1e9), recipe=(transform, labels, label_untouched)
+        )
         for row in data:
             self._case(row)
 
@@ -55,7 +63,11 @@ class CachedDataset(Dataset[Any]):
 
     def __getitem__(self, index: int) -> Any:
         """One case, augmented; a `Visit` brings the seed of its chance along."""
-        case = self._case(self.data[index])
+        row = self.data[index]
+        case = self._case(row)
+        if self.label_untouched and "label" in row:
+            # Read anew: kept in memory it would take more than the image, and inflating it takes no time.
+            case["label"] = untouched(row, case.get("image"), self.labels)
         # `if self.augmentation` would ask a Compose for its length, for which MONAI 1.6.1 builds a new one,
         # which seeds the shared transforms again: the same "chance" at every visit.
         if self.augmentation is None:
@@ -68,4 +80,5 @@ class CachedDataset(Dataset[Any]):
         # A first step that copies what it needs (a crop) spares the copy of the whole case.
         first = next(iter(getattr(self.augmentation, "transforms", [self.augmentation])), None)
         shared = getattr(first, "copies", False)
-        return self.cache.get(row, lambda: prepared(row, self.transform, self.labels), shared=shared)
+        prepare = without_label if self.label_untouched else prepared
+        return self.cache.get(row, lambda: prepare(row, self.transform, self.labels), shared=shared)

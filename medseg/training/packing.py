@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 from monai.data import MetaTensor
+from monai.utils import TraceKeys
 
 from medseg.errors import TrainingError
 
@@ -29,10 +30,15 @@ def pack(case: dict[str, Any], folder: Path) -> None:
             content[key] = {"file": file, "kind": type(value).__name__}
             if isinstance(value, MetaTensor):
                 content[key]["meta"] = _plain(dict(value.meta), key)
-                content[key]["applied"] = _plain(value.applied_operations, key)
+                content[key]["applied"] = _plain([_of_any(op) for op in value.applied_operations], key)
         else:
             content[key] = {"value": _plain(value, key)}
     (folder / "case.json").write_text(json.dumps(content))
+
+
+def _of_any(operation: dict[str, Any]) -> dict[str, Any]:
+    """What a transform did, without the number of the object that did it, which the next process lacks."""
+    return {**operation, TraceKeys.ID: TraceKeys.NONE} if TraceKeys.ID in operation else operation
 
 
 def unpack(folder: Path) -> dict[str, Any] | None:

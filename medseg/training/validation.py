@@ -14,10 +14,15 @@ from monai.data import MetaTensor
 from monai.engines import Evaluator
 from monai.handlers import ValidationHandler
 
+from medseg.errors import TrainingError
 from medseg.metrics.measures import Measure
 from medseg.metrics.overlap import dice
 from medseg.training.budget import Budget, progress_of
 from medseg.training.processes import agreed, summed
+from medseg.training.references import UNTOUCHED
+
+_AWAY_MM = 1e-2
+"""Corners of a scan's and a label map's file, in float32, differ by less."""
 
 
 class MeanDice(Metric):
@@ -26,6 +31,9 @@ class MeanDice(Metric):
     A structure that is absent from both label maps of a case says nothing and is left out; one that is absent
     from one of them scores 0. A structure that no case has makes the mean NaN rather than better. Where
     several processes validate, their cases count together.
+
+    The score is that of the grid on which ``pred`` and ``label`` meet: the scan's own where the data set
+    leaves the label untouched and the post-processing brings predictions there, as `medseg evaluate` has it.
 
     Args:
         labels: name to number, or to numbers for a union; the number 0 is the background and isn't scored.
@@ -49,8 +57,12 @@ class MeanDice(Metric):
         """Add the cases of one batch: items with ``pred`` and ``label``.
 
         Each has the shape (1, x, y[, z]) of a label map, or (regions, x, y[, z]) of one map per structure.
+
+        Raises:
+            TrainingError: a prediction isn't on its reference's grid.
         """
         for item in output:
+            _check_grids(item["pred"], item["label"])
             self.is_native = self.is_native and on_own_grid(item["label"])
             for place, numbers in enumerate(self.numbers.values()):
                 predicted = _mask(item["pred"], numbers, place)
@@ -72,6 +84,31 @@ class MeanDice(Metric):
         super().completed(engine, name)
         engine.state.per_structure = self.per_structure
         engine.state.is_native = self.is_native
+
+
+def _check_grids(pred: Any, label: Any) -> None:
+    """Return where voxel by voxel the two speak of the same place, as far as they know theirs."""
+    is_untouched = isinstance(label, MetaTensor) and bool(label.meta.get(UNTOUCHED))
+    found, wanted = tuple(pred.shape[1:]), tuple(label.shape[1:])
+    places = f"shape {found}, its reference {wanted}"
+    is_same = found == wanted
+    if is_same and is_untouched and isinstance(pred, MetaTensor):
+        away = np.abs(np.asarray(pred.affine, dtype=float) - _square(label.affine, len(pred.affine))).max()
+        is_same, places = bool(away < _AWAY_MM), f"an affine {away:.3g} mm away from its reference's"
+    if not is_same:
+        file = label.meta.get("filename_or_obj", "") if isinstance(label, MetaTensor) else ""
+        raise TrainingError(
+            f"the prediction for {file or 'a case'} has {places}",
+            "both on the grid of the scan's file" if is_untouched else "both on one grid",
+            "end `validate#postprocessing` with the Invertd of evaluate.yaml, or leave out label_untouched",
+        )
+
+
+def _square(affine: Any, n: int) -> Any:
+    """The affine for as many axes as another one of `n` rows has."""
+    values = np.asarray(affine, dtype=float)
+    kept = [*range(n - 1), len(values) - 1]
+    return values[np.ix_(kept, kept)]
 
 
 def on_own_grid(label: Any) -> bool:
@@ -175,8 +212,8 @@ class Validation(ValidationHandler):
         if evaluator.state.epoch_length == 0:
             return 0.0
         began = time.time()
-        batch = next(iter(evaluator.data_loader))
-        images = evaluator.prepare_batch(batch, evaluator.state.device, False)[0]
+        # One iteration, its events included: they bring the prediction back to the scan and clean it.
+        evaluator.state.batch = next(iter(evaluator.data_loader))
         evaluator.network.eval()
-        evaluator.inferer(images, evaluator.network)
+        evaluator._process_function(evaluator, evaluator.state.batch)
         return time.time() - began

@@ -2,14 +2,17 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 
 from medseg.bundle.lint import lint
+from medseg.data.manifest import read_manifest, write_manifest
 from medseg.data.phantoms import write_phantoms
+from medseg.errors import ManifestError
 
 ROOT = Path(__file__).parents[2]
 BUNDLES = sorted(path.parents[1] for path in ROOT.glob("bundles/*/configs/metadata.json"))
@@ -25,6 +28,7 @@ SHARED = (
     "device",
     "labels",
     "regions",
+    "channels",
     "spacing_mm",
     "roi_size",
     "network_def",
@@ -92,16 +96,27 @@ def test_wiring_is_the_same_in_every_bundle(bundle):
         key: inference_model[key] for key in INFERENCE_WIRING
     }
     evaluate, evaluate_model = config(bundle, "evaluate"), config(DEMO, "evaluate")
-    own = {"postprocessing": None, "preset": None}
+    own = {"writing": None, "preset": None}
     assert {**evaluate, **own} == {**evaluate_model, **own}
 
 
 @every_bundle
-def test_evaluation_scores_what_inference_writes(bundle):
-    *inference, written = config(bundle, "inference")["postprocessing"]["transforms"]
-    *evaluation, scored = config(bundle, "evaluate")["postprocessing"]["transforms"]
-    assert evaluation == inference
-    assert {**scored, "folder": None} == {**written, "folder": None}
+def test_validation_evaluation_and_inference_make_one_label_map_of_scores(bundle):
+    train, inference = config(bundle, "train"), config(bundle, "inference")
+    assert train["validate"]["postprocessing"] == "@postprocessing"
+    first, *writing = config(bundle, "evaluate")["writing"]["transforms"]
+    assert first == "@postprocessing"
+    scored = train["postprocessing"]["transforms"]
+    written = [{**step, "folder": "@output_dir"} if "folder" in step else step for step in writing]
+    assert inference["postprocessing"]["transforms"] == [*scored, *written]
+
+
+@every_bundle
+def test_what_is_scored_lies_on_the_files_own_grid(bundle):
+    train = config(bundle, "train")
+    assert train["validate"]["dataset"]["label_untouched"] is True
+    names = [step["_target_"].rsplit(".")[-1] for step in train["postprocessing"]["transforms"]]
+    assert "Invertd" in names
 
 
 @every_bundle
@@ -187,6 +202,41 @@ def test_monai_finds_every_property_by_its_id(bundle, tmp_path):
     for workflow in (train, infer):
         workflow.initialize()
         assert not workflow.check_properties()
+
+
+def training_cases(bundle, manifest):
+    parser = ConfigParser()
+    parser.read_config(bundle / "configs" / "train.yaml")
+    parser.update({"manifest": str(manifest), "dataset_dir": str(manifest.parent)})
+    return parser.get_parsed_content("train#datalist")
+
+
+several = pytest.mark.parametrize(
+    "bundle", [b for b in ALL if config(b, "train")["channels"]], ids=lambda b: b.name
+)
+
+
+@several
+def test_stock_training_takes_a_manifests_channels_by_their_names(bundle, tmp_path):
+    manifest = write_phantoms(tmp_path, 3, size=8)
+    assert list(read_manifest(manifest).channels) != config(bundle, "train")["channels"]
+    files = [Path(name).name.split(".")[0] for name in training_cases(bundle, manifest)[0]["image"]]
+    told = [name.rpartition("_")[2] for name in files]
+    assert [name.lower() for name in told] == [name.lower() for name in config(bundle, "train")["channels"]]
+
+
+@several
+def test_stock_training_refuses_a_manifest_that_lacks_a_channel(bundle, tmp_path):
+    known = read_manifest(write_phantoms(tmp_path, 3, size=8))
+    renamed = replace(known, channels=("T1", "T1ce", "T2", "PD"))
+    manifest = write_manifest(renamed, tmp_path / "manifest.json", overwrite=True)
+    with pytest.raises(Exception) as error:  # noqa: PT011 (MONAI wraps it)
+        training_cases(bundle, manifest)
+    cause = error.value
+    while cause.__cause__ is not None:
+        cause = cause.__cause__
+    assert isinstance(cause, ManifestError)
+    assert "none of them FLAIR" in str(cause)
 
 
 FULL = sorted(ROOT.glob("bundles/*/configs/train_full.yaml"))

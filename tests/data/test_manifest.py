@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import jsonschema
@@ -121,6 +122,17 @@ def test_the_datalist_gives_absolute_paths_and_a_list_where_channels_have_files(
     rows = datalist(small(), tmp_path, "training", fold=0, held_out=True)
     assert rows[0]["image"] == [str(tmp_path / "a0.nii"), str(tmp_path / "a1.nii")]
     assert rows[0]["label"] == str(tmp_path / "a.nii")
+    assert rows[0]["relabel"] == {255: 1}
+
+
+def test_the_datalist_brings_channels_to_the_order_that_is_asked_for(tmp_path):
+    for name in ("a0.nii", "a1.nii", "a.nii"):
+        (tmp_path / name).touch()
+    one = replace(small(), items=small().items[:1])
+    (row,) = datalist(one, tmp_path, "training", channels=["B", "A"])
+    assert row["image"] == [str(tmp_path / "a1.nii"), str(tmp_path / "a0.nii")]
+    with pytest.raises(ManifestError, match="none of them C"):
+        datalist(one, tmp_path, "training", channels=["B", "C"])
 
 
 @pytest.mark.parametrize(("split", "count"), [("training", 170), ("validation", 39), ("test", 51)])

@@ -149,3 +149,27 @@ def test_a_bundle_trains_predicts_and_evaluates_with_stock_monai(name, tmp_path)
     rows = (tmp_path / "scores" / "cases.csv").read_text().splitlines()[1:]
     structures = {row.split(",")[1] for row in rows} - {"all"}
     assert structures == ({"lesion"} if name.startswith("isic") else set(REGIONS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["brats_mr_deeplab3d", "brats_mr_unet3d"])
+def test_the_full_network_trains_and_predicts_by_the_commands_of_its_file(name, tmp_path):
+    bundle, data = ROOT / "bundles" / name, tmp_path / "data"
+    # Windows of 32 are the least that its five strides of two leave something of.
+    common = {**small(name, data), "roi_size": [32, 32, 32]}
+    learning = {**common, "dataset_dir": str(data), "manifest": str(data / "manifest.json")}
+    short = {"max_epochs": 1, "batch_size": 2, "output_dir": str(tmp_path / "run")}
+    weights = {"ckpt_path": str(tmp_path / "run" / "models" / "model.pt")}
+    predicting = {"dataset_dir": str(data / "images"), "output_dir": str(tmp_path / "predictions")}
+    stock(
+        bundle,
+        ("training", ["configs/train.yaml", "configs/train_full.yaml"], {**learning, **short}),
+        (
+            "inferring",
+            ["configs/inference.yaml", "configs/train_full.yaml"],
+            {**common, **weights, **predicting},
+        ),
+    )
+    rows = (tmp_path / "run" / "history.csv").read_text().splitlines()
+    assert rows[1].startswith("1,1,")
+    assert len(list((tmp_path / "predictions").iterdir())) == 4

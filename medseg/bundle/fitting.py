@@ -11,6 +11,7 @@ from medseg.bundle.structures import channels_of
 from medseg.bundle.verbs import config_files, read_config, with_overrides
 from medseg.data.channel_order import in_order_of
 from medseg.data.manifest import Manifest
+from medseg.data.relabelling import usable
 from medseg.errors import LabelError
 
 
@@ -38,12 +39,15 @@ def fitted(manifest: Manifest, bundle: Path, overrides: Mapping[str, Any]) -> Ma
 def _check_numbers(manifest: Manifest, config: Mapping[str, Any]) -> None:
     """Return where each structure that both name has the number, in the files, that the bundle expects."""
     labels = config.get("labels")
-    for name, number in (labels if isinstance(labels, Mapping) else {}).items():
+    known = labels if isinstance(labels, Mapping) else {}
+    # As training changes them: a target that the bundle does not declare is left out.
+    changes = usable(manifest.relabel, [n for n in known.values() if isinstance(n, int)])
+    for name, number in known.items():
         own = next((v for key, v in manifest.labels.items() if key.lower() == str(name).lower()), None)
         if not (isinstance(number, int) and isinstance(own, int)):
             continue
         in_files = {own, *(old for old, new in manifest.relabel.items() if new == own)}
-        if number not in in_files:
+        if number not in {changes.get(value, value) for value in in_files}:
             raise LabelError(
                 f"{name} is {own} in the manifest {manifest.name} and {number} in the bundle",
                 "one number for a structure",

@@ -229,6 +229,18 @@ def test_a_structure_with_another_number_than_the_bundles_is_refused(capsys, tmp
     assert not (tmp_path / "out").exists()
 
 
+def test_a_number_that_relabel_gives_to_another_structure_of_the_bundle_is_refused(capsys, tmp_path):
+    manifest = Path(with_brats_names(tmp_path / "data", ["T1", "T1ce", "T2", "FLAIR"]))
+    # The files' 2 is what the bundle calls oedema, but it would be read as 1, the bundle's necrosis.
+    content = json.loads(manifest.read_text()) | {"labels": {"oedema": 1}, "relabel": {"2": 1}}
+    manifest.write_text(json.dumps(content))
+    given = ["--manifest", str(manifest), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stop:
+        main(["train", str(DEMO_BUNDLE), *given])
+    assert stop.value.code == 2
+    assert "oedema is 1 in the manifest mine and 2 in the bundle" in told(capsys)
+
+
 def test_a_folder_that_another_run_writes_is_refused(capsys, tmp_path):
     with hold(tmp_path / "out"), pytest.raises(SystemExit) as stop:
         main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out")])

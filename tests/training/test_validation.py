@@ -5,9 +5,15 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
+from ignite.engine import Events
+from monai.data import DataLoader
+from monai.engines import SupervisedEvaluator
+from monai.inferers import SimpleInferer
 
 from medseg.metrics import score
-from medseg.training.validation import MeanDice
+from medseg.training import CachedDataset
+from medseg.training.validation import MeanDice, Validation
+from tests.training import toy
 
 
 def test_the_validation_score_is_the_penalised_dice_of_an_evaluation() -> None:
@@ -22,3 +28,24 @@ def test_the_validation_score_is_the_penalised_dice_of_an_evaluation() -> None:
     for name in labels:
         penalised = [s[name].penalised["dice"] for s in scores]
         assert metric.per_structure[name] == pytest.approx(np.nanmean(penalised), abs=1e-12)
+
+
+def test_the_time_of_a_validation_counts_its_post_processing_and_ends_no_validation(tmp_path) -> None:
+    seen, ended = [], []
+
+    def watched(item):
+        seen.append(tuple(item["pred"].shape))
+        return item
+
+    evaluator = SupervisedEvaluator(
+        device=torch.device("cpu"),
+        val_data_loader=DataLoader(CachedDataset(toy.cases(2), lambda row: row), batch_size=1),
+        network=toy.network(),
+        inferer=SimpleInferer(),
+        postprocessing=watched,
+        key_val_metric={"Mean_Dice": MeanDice(toy.LABELS)},
+    )
+    evaluator.add_event_handler(Events.COMPLETED, ended.append)
+    assert Validation(evaluator, interval=1)._time_one_case() > 0
+    assert seen == [(2, 8, 8, 8)]
+    assert ended == []

@@ -50,13 +50,23 @@ def header(path: str) -> pydicom.Dataset:
 
 def read(path: str, **options: Any) -> pydicom.Dataset:
     """The data set as pydicom reads it; whatever a damaged file raises becomes an UnreadableError."""
+    if Path(path).stat().st_size == 0:
+        raise UnreadableError(unreadable(f"{Path(path).name} has no bytes"))
     try:
-        return pydicom.dcmread(path, force=True, **options)
+        data = pydicom.dcmread(path, force=True, **options)
     # A damaged element can raise nearly anything inside the parser; all of it means the same here.
     except Exception as error:
         raise UnreadableError(
             unreadable(f"{Path(path).name} is damaged: {type(error).__name__}: {error}")
         ) from error
+    if not any(name in data for name in ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")):
+        raise UnreadableError(unreadable(f"{Path(path).name} says nothing of what it holds"))
+    return data
+
+
+def is_localizer(data: pydicom.Dataset) -> bool:
+    """True for a scout view, which lies across the slices that it shows (PS3.3 C.7.6.1.1.2)."""
+    return "LOCALIZER" in str(data.get("ImageType", "")).upper()
 
 
 def slices_of(data: pydicom.Dataset, path: str) -> list[Slice]:

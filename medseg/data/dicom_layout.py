@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Sequence
@@ -65,8 +66,9 @@ def summary_of(folder: Path, paths: Sequence[str], reader: Reader) -> list[Serie
 
 
 def scans_of(series: Sequence[Series]) -> list[Series]:
-    """Those that hold images."""
-    return [s for s in series if s["modality"] not in _NO_SCANS and min(s["size"]) > 0]
+    """Those that hold images, localizers left out."""
+    images = [s for s in series if s["modality"] not in _NO_SCANS and min(s["size"]) > 0]
+    return [s for s in images if not s["is_localizer"]]
 
 
 def name_series(root: Path, scans: Sequence[Series], per_folder: Counter[str]) -> None:
@@ -86,8 +88,10 @@ def name_series(root: Path, scans: Sequence[Series], per_folder: Counter[str]) -
 
 
 def _case(s: Series, label: str | None) -> Case:
-    split = "training" if label else "test"
-    return Case(s["name"], s["patient"] or s["study"] or s["name"], (s["path"],), label, split=split)
+    # A hospital's number stays out of manifests and of the reports made of them; equal is all it must be.
+    who = hashlib.sha256((s["patient"] or s["study"]).encode()).hexdigest()[:8]
+    patient = f"patient_{who}" if s["patient"] or s["study"] else s["name"]
+    return Case(s["name"], patient, (s["path"],), label, split="training" if label else "test")
 
 
 def _labels_of(

@@ -11,9 +11,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pydicom
+from pydicom.pixels.decoders.base import get_decoder
+from pydicom.pixels.processing import apply_color_lut
 
 from medseg.data.dicom_frames import Slice, read, rescale
-from medseg.data.findings import UnreadableError, unreadable
+from medseg.data.findings import UnreadableError, said, unreadable
 
 
 def pixels(ordered: list[Slice]) -> tuple[npt.NDArray[Any], bool]:
@@ -43,14 +45,28 @@ def _decode(path: str) -> npt.NDArray[Any]:
         data.file_meta.TransferSyntaxUID = syntax or pydicom.uid.ImplicitVRLittleEndian
     try:
         array = data.pixel_array
-    # Missing codec, damaged stream or wrong length: GDCM, inside SimpleITK, may know the codec.
+    # Missing codec, damaged stream or wrong length.
     except Exception as error:
-        if not data.file_meta.TransferSyntaxUID.is_compressed:
-            raise UnreadableError(unreadable(f"{Path(path).name}: pixels damaged: {error}")) from error
+        if _is_known(data.file_meta.TransferSyntaxUID):
+            what = f"{Path(path).name}: pixels damaged: {said(error, Path(path))}"
+            raise UnreadableError(unreadable(what)) from error
         return _decode_by_itk(path, data)
+    if data.get("PhotometricInterpretation") == "PALETTE COLOR":
+        return _painted(array, data, path)
     colour = int(data.get("SamplesPerPixel", 1) or 1) > 1
     frames = array if array.ndim == (4 if colour else 3) else array[None]
     return frames if colour else _rescaled(frames, data)
+
+
+def _painted(array: npt.NDArray[Any], data: pydicom.Dataset, path: str) -> npt.NDArray[Any]:
+    """The colours that the numbers stand for (PS3.3 C.7.6.3.1.5) in bytes, shape (frame, row, column, 3)."""
+    try:
+        colours = apply_color_lut(array, data)[..., :3]
+    except (ValueError, AttributeError, IndexError) as error:
+        what = f"{Path(path).name} has a damaged palette: {said(error, Path(path))}"
+        raise UnreadableError(unreadable(what)) from error
+    colours = (colours >> 8).astype(np.uint8) if colours.dtype.itemsize == 2 else colours
+    return colours if colours.ndim == 4 else colours[None]
 
 
 def _rescaled(frames: npt.NDArray[Any], data: pydicom.Dataset) -> npt.NDArray[Any]:
@@ -66,6 +82,14 @@ def _rescaled(frames: npt.NDArray[Any], data: pydicom.Dataset) -> npt.NDArray[An
     return out.astype(np.int32) if whole else out if changed else frames
 
 
+def _is_known(syntax: pydicom.uid.UID) -> bool:
+    """True where pydicom can decode it: a failure is the file's then, and GDCM would fill in the rest."""
+    try:
+        return get_decoder(syntax).is_available
+    except NotImplementedError:
+        return not syntax.is_compressed
+
+
 def _decode_by_itk(path: str, data: pydicom.Dataset) -> npt.NDArray[Any]:
     """The frames as GDCM decodes and rescales them."""
     import SimpleITK
@@ -75,7 +99,7 @@ def _decode_by_itk(path: str, data: pydicom.Dataset) -> npt.NDArray[Any]:
     except RuntimeError as error:
         syntax = data.file_meta.TransferSyntaxUID.name
         raise UnreadableError(
-            unreadable(f"{Path(path).name}: cannot decode {syntax}: {str(error)[-200:]}")
+            unreadable(f"{Path(path).name}: cannot decode {syntax}: {said(error, Path(path))}")
         ) from error
     array = SimpleITK.GetArrayFromImage(image)
     colour = image.GetNumberOfComponentsPerPixel() > 1

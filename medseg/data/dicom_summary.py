@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 import pydicom
+from pydicom.multival import MultiValue
 
-from medseg.data.dicom_frames import header
+from medseg.data.dicom_frames import header, is_localizer
 from medseg.data.findings import UnreadableError
 
 
 def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
     """One entry per series for `medseg data scan`: files, modality, description, slices, size."""
-    series: dict[tuple[str, str], dict[str, Any]] = {}
+    series: dict[tuple[str, str, bool], dict[str, Any]] = {}
     for path in paths:
         try:
             data = header(path)
@@ -22,7 +23,7 @@ def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
         except UnreadableError:
             continue
         entry = series.setdefault(
-            (uid, str(Path(path).parent)),
+            (uid, str(Path(path).parent), is_localizer(data)),
             {
                 "uid": uid,
                 "folder": str(Path(path).parent),
@@ -31,7 +32,8 @@ def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
                 "patient": str(data.get("PatientID", "")),
                 "name": str(data.get("PatientName", "")),
                 "birth": str(data.get("PatientBirthDate", "")),
-                "is_localizer": "LOCALIZER" in str(data.get("ImageType", "")).upper(),
+                "others": _other_names(data),
+                "is_localizer": is_localizer(data),
                 "study": str(data.get("StudyInstanceUID", "")),
                 "size": [int(data.get("Columns", 0) or 0), int(data.get("Rows", 0) or 0)],
                 "files": [],
@@ -45,6 +47,15 @@ def summary(paths: Sequence[str]) -> list[dict[str, Any]]:
         entry["files"].append(path)
         entry["slices"] += _count(data)
     return list(series.values())
+
+
+def _other_names(data: pydicom.Dataset) -> list[str]:
+    """What else the patient is called (PS3.3 C.7.1.1 and C.2.3)."""
+    ids = [str(item.get("PatientID", "")) for item in data.get("OtherPatientIDsSequence", [])]
+    for name in ("OtherPatientNames", "OtherPatientIDs", "PatientBirthName", "PatientMotherBirthName"):
+        value = data.get(name)
+        ids += [str(v) for v in value] if isinstance(value, MultiValue) else [str(value or "")]
+    return [text for text in ids if text]
 
 
 def _count(data: pydicom.Dataset) -> int:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 
 from medseg.errors import DataError, GeometryError, LabelError
 
@@ -11,6 +14,7 @@ BLOCKS, WARNING, NOTE = "blocks", "warning", "note"
 SEVERITIES = (BLOCKS, WARNING, NOTE)
 _GEOMETRY = {"affine", "spacing", "grid", "shift", "orientation", "dicom-slices", "dicom-orientation"}
 _LABELS = {"label-values", "label-integral"}
+_LONGEST = 300
 
 
 @dataclass(frozen=True)
@@ -55,8 +59,24 @@ def worst_first(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def unreadable(found: str, do: str = "fetch or export the file anew") -> Finding:
-    """A file that gives no image."""
-    return Finding("unreadable", BLOCKS, found, "a whole, readable image", do)
+    """A file that gives no image; what a library said of it, in however many lines, becomes one."""
+    text = " ".join(found.split())
+    text = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 2]} …"
+    return Finding("unreadable", BLOCKS, text, "a whole, readable image", do)
+
+
+def said(error: BaseException, path: Path) -> str:
+    """What a library's error says of a file, without the file's folder and the library's own whereabouts.
+
+    >>> said(RuntimeError("Exception thrown in X: /a.cxx:7:\\nITK ERROR: Y(0x5): no such row"), Path("a.tif"))
+    'no such row'
+    """
+    text = str(error).replace(f"{path.absolute().parent}{os.sep}", "")
+    # ITK tells where in its source first, teem the whole way down to the fault.
+    *_, text = re.split(r"ERROR: (?:\w+\(0x[0-9a-f]+\): )?", text)
+    *_, text = re.split(r"\[nrrd\] \w+:", text)
+    *_, text = re.split(r"Exception thrown in [^:]*: [^ ]*:\d+:", text)
+    return " ".join(text.split()) or type(error).__name__
 
 
 class UnreadableError(Exception):

@@ -13,9 +13,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine
-from medseg.data.findings import NOTE, WARNING, Finding, UnreadableError, unreadable
+from medseg.data.findings import NOTE, WARNING, Finding, UnreadableError, said, unreadable
 from medseg.data.grid import affine_findings
 from medseg.data.intact import verify
+from medseg.data.intact_pictures import verify_picture
 
 Loaded = tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]
 
@@ -29,6 +30,7 @@ def load_picture(path: Path) -> Loaded:
     ImageFile.LOAD_TRUNCATED_IMAGES = False
     Image.MAX_IMAGE_PIXELS = _MAX_PIXELS
     found = []
+    verify_picture(path)
     try:
         with Image.open(path) as picture:
             frames = getattr(picture, "n_frames", 1)
@@ -40,7 +42,7 @@ def load_picture(path: Path) -> Loaded:
             picture.load()
             array = _pixels(ImageOps.exif_transpose(picture))
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise UnreadableError(unreadable(f"{path.name} is damaged: {error}")) from error
+        raise UnreadableError(unreadable(f"{path.name} is damaged: {said(error, path)}")) from error
     if turn not in (0, 1):
         text = f"its EXIF tag says that it is turned (orientation {turn}); read upright"
         found.append(Finding("exif", WARNING, text, "orientation 1", "store it upright, as its mask is"))
@@ -66,14 +68,18 @@ def load_by_itk(path: Path) -> Loaded:
     """A volume that SimpleITK knows, once its length is verified where the format allows it."""
     import SimpleITK
 
-    verify(path)
+    claimed = verify(path)
     try:
         image = SimpleITK.ReadImage(str(path))
     except RuntimeError as error:
-        raise UnreadableError(unreadable(f"{path.name}: {str(error).strip()[-200:]}")) from error
+        raise UnreadableError(unreadable(f"{path.name}: {said(error, path)}")) from error
     dimension = image.GetDimension()
     components = image.GetNumberOfComponentsPerPixel()
     array = SimpleITK.GetArrayViewFromImage(image).copy()
+    if claimed not in (0, array.nbytes):
+        # Readers understand a damaged header each in their own way.
+        what = f"{path.name}: SimpleITK reads {array.nbytes} bytes of image where the header means {claimed}"
+        raise UnreadableError(unreadable(what))
     spatial = min(dimension, 3)
     order = tuple(range(dimension))[::-1] + ((dimension,) if components > 1 else ())
     array = np.transpose(array, order)
@@ -106,7 +112,7 @@ def load_by_nibabel(path: Path) -> Loaded:
         raise UnreadableError(unreadable(what, "convert it to NIfTI")) from error
     # Old formats, hostile headers: what nibabel raises for them has no common base.
     except Exception as error:
-        raise UnreadableError(unreadable(f"{path.name}: {type(error).__name__}: {error}")) from error
+        raise UnreadableError(unreadable(f"{path.name}: {said(error, path)}")) from error
     array = array.reshape(*(*array.shape, 1, 1)[:3], -1) if array.ndim > 4 else array
     if array.ndim == 4 and array.shape[3] == 1:
         array = array[..., 0]

@@ -26,7 +26,7 @@ _MAGIC = {b"n+1\0": 1, b"ni1\0": 1, b"n+2\0": 2, b"ni2\0": 2}
 _DEFLATE_LIMIT = 1032
 _TRAILING_LIMIT = 64 << 20
 _UNITS_MM = {1: 1000.0, 3: 0.001}
-_BROKEN: tuple[type[Exception], ...] = (EOFError, OSError, zlib.error, cast(Any, isal_zlib).error)
+_BROKEN = (EOFError, OSError, zlib.error)
 
 
 def nifti_version(start: bytes) -> int:
@@ -51,13 +51,21 @@ def pair_of(path: Path) -> tuple[Path, Path]:
 
 @contextmanager
 def open_stream(path: Path) -> Iterator[IO[bytes]]:
-    """The file's bytes, uncompressed by what it begins with and not by its name."""
+    """The file's bytes, uncompressed by what it begins with and not by its name.
+
+    Raises:
+        OSError, EOFError: while it is read, where the stream is damaged or cut.
+    """
     with path.open("rb") as raw:
         start = raw.read(3)
         raw.seek(0)
         if start[:2] == b"\x1f\x8b":
-            with igzip.IGzipFile(fileobj=raw) as stream:
-                yield cast(IO[bytes], stream)
+            try:
+                with igzip.IGzipFile(fileobj=raw) as stream:
+                    yield cast(IO[bytes], stream)
+            # Its own error has no base that other streams share.
+            except cast(Any, isal_zlib).error as error:
+                raise OSError(str(error)) from error
         elif start == b"BZh":
             with bz2.BZ2File(raw) as stream:
                 yield cast(IO[bytes], stream)
@@ -107,7 +115,7 @@ def _header(path: Path) -> Any:
     except FileNotFoundError:
         raise UnreadableError(unreadable(f"{path.name} is missing")) from None
     except _BROKEN as error:
-        raise UnreadableError(unreadable(f"its compressed stream is damaged: {error}")) from None
+        raise UnreadableError(_damaged(error)) from None
     version = nifti_version(start)
     kind, length = (nib.Nifti1Header, 348) if version == 1 else (nib.Nifti2Header, 540)
     if not version or len(start) < length:
@@ -157,9 +165,7 @@ def _data(path: Path, offset: int, n_bytes: int, max_bytes: int) -> tuple[npt.ND
             filled = _fill(stream, buffer)
             trailing = _drain(stream) if filled == n_bytes else 0
     except _BROKEN as error:
-        raise UnreadableError(
-            unreadable(f"its compressed stream is damaged: {error or 'it ends early'}")
-        ) from None
+        raise UnreadableError(_damaged(error)) from None
     if skipped < offset or filled < n_bytes:
         raise UnreadableError(
             Finding(
@@ -167,6 +173,13 @@ def _data(path: Path, offset: int, n_bytes: int, max_bytes: int) -> tuple[npt.ND
             )
         )
     return buffer, trailing
+
+
+def _damaged(error: Exception) -> Finding:
+    if "Not a gzipped file" in str(error):
+        # A file that begins as none is not opened as one, so these bytes follow a whole stream.
+        return unreadable("bytes that are no gzip follow its compressed stream", "gunzip it and gzip it anew")
+    return unreadable(f"its compressed stream is damaged: {error or 'it ends early'}")
 
 
 def _fill(stream: IO[bytes], buffer: npt.NDArray[np.uint8]) -> int:
@@ -246,6 +259,10 @@ def _affine(header: Any, shape: tuple[int, ...]) -> tuple[Affine, list[Finding]]
 
 
 def _qform(header: Any) -> Affine | None:
+    if header["pixdim"][0] == 0:
+        # nifti1.h: "if pixdim[0] is 0.0 (which should not occur), we take qfac = 1".
+        header = header.copy()
+        header["pixdim"][0] = 1
     try:
         affine = np.array(header.get_qform(), float)
     except (ValueError, HeaderDataError):

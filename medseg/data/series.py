@@ -26,7 +26,7 @@ class Series:
     Attributes:
         folder: the deepest one that holds them all.
         mark: eight characters that stand for the UID in names.
-        identity: the patient's name, number and birth date, to be kept out of what is written.
+        identity: the patient's names, numbers and birth date, to be kept out of what is written.
         study, description: its study's UID, and what the scanner calls it.
     """
 
@@ -80,6 +80,7 @@ def examine_series(files: Sequence[Path]) -> tuple[Image | None, tuple[Finding, 
 def _series(uid: str, entries: Sequence[dict[str, object]]) -> Series:
     files = sorted(Path(str(f)) for entry in entries for f in entry["files"])  # type: ignore[attr-defined]
     identity = {str(entry.get(key) or "") for entry in entries for key in ("name", "patient", "birth")} - {""}
+    identity |= {str(word) for entry in entries for word in entry.get("others") or ()}  # type: ignore[attr-defined]
     mark = hashlib.sha256(uid.encode()).hexdigest()[:8]
     about = {key: str(entries[0].get(key) or "") for key in ("study", "description")}
     modality = str(entries[0]["modality"])

@@ -7,8 +7,8 @@ import shutil
 import tarfile
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import closing, contextmanager
 from pathlib import Path, PurePosixPath
 from typing import IO, NoReturn
 
@@ -105,15 +105,16 @@ def _write(archive: Path, stream: IO[bytes], target: Path, size: int, sha256: st
         _refuse(archive, f"{target.name} has sha256 {digest.hexdigest()}, not {sha256}")
 
 
-Members = Iterator[tuple[str, int, str, IO[bytes]]]
+Members = Generator[tuple[str, int, str, IO[bytes]], None, None]
 
 
 @contextmanager
 def _open(archive: Path) -> Iterator[Members]:
     """The members as (name, size, kind, stream), whichever kind of archive it is."""
     if zipfile.is_zipfile(archive):
-        with zipfile.ZipFile(archive) as packed:
-            yield _zip_members(packed)
+        # A member that was refused in the middle would hold the archive open.
+        with zipfile.ZipFile(archive) as packed, closing(_zip_members(packed)) as members:
+            yield members
     else:
         # Streaming: a member is judged by its header before a byte of it is read.
         with tarfile.open(archive, "r|*") as stream:

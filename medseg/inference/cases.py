@@ -27,7 +27,7 @@ OWN_FORMAT = {
     **dict.fromkeys((".png", ".jpg", ".jpeg", ".bmp"), ".png"),
     **dict.fromkeys((".tif", ".tiff"), ".tif"),
 }
-SUFFIXES = (".nii.gz", ".hdr.gz", ".img.gz", ".img", *VOLUMES, *PICTURES)
+SUFFIXES = (".nii.gz", ".nii.bz2", ".hdr.gz", ".img.gz", ".img", *VOLUMES, *PICTURES)
 
 
 def is_picture(path: Path) -> bool:

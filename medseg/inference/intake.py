@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from medseg.data.layouts import files_below
@@ -13,6 +14,7 @@ from medseg.errors import DataError
 from medseg.inference.cases import Case, place_cases, scans_below
 from medseg.inference.channels import are_told_by_files, by_descriptions, by_names, by_numbers, by_patterns
 from medseg.inference.lists import listed, series_cases
+from medseg.inference.privacy import is_name, without_names
 
 LISTS = (".json", ".txt", ".csv", ".tsv")
 ARCHIVES = (".zip", ".tar", ".tgz", ".tar.gz", ".tar.bz2", ".tar.xz")
@@ -54,19 +56,38 @@ def gather(
         path = Path(text).expanduser()
         if path.is_file() and path.suffix.lower() in LISTS:
             cases += listed(path, data or path.parent, with_names, names)
-        elif path.is_file() and path.name.lower().endswith(ARCHIVES):
-            cases += _inside(path, folder, with_names)
         elif path.is_dir():
             cases += _below(path, folder, path, with_names)
         else:
             cases += _named(text, folder, with_names)
+    named = {case.images for case in cases if case.is_named}
     if channels:
         cases = by_patterns(cases, channels)
     elif n_channels > 1:
         if are_told_by_files(names):
             cases = by_names(by_descriptions(cases, names), names)
         cases = by_numbers(cases, n_channels)
+    cases = cases if with_names else nameless(cases, named)
     return place_cases(cases, folder, suffix=suffix, given=inputs)
+
+
+def nameless(cases: Sequence[Case], named: Collection[tuple[Path, ...]] = ()) -> list[Case]:
+    """The cases without patients' names in theirs: what one DICOM header tells is kept out of all.
+
+    Args:
+        named: images of cases that somebody named in a list: they keep that name.
+    """
+    known = tuple(sorted({word for case in cases for word in case.identity}))
+    hidden = []
+    for case in cases:
+        identity = (*known, *(part for part in case.images[0].parts if is_name(part)))
+        mark = hashlib.sha256(str(case.images[0]).encode()).hexdigest()[:8]
+        output = case.output
+        if case.images not in named:
+            output = Path(output.anchor, *without_names(output.parts[bool(output.anchor) :], identity, mark))
+        name = case.name if case.images in named else output.name
+        hidden.append(replace(case, name=name, output=output, identity=identity))
+    return hidden
 
 
 def unpacked(archive: Path, folder: Path) -> Path:
@@ -79,35 +100,70 @@ def unpacked(archive: Path, folder: Path) -> Path:
     return unpack_all(archive, folder / f".unpacked-{mark}")
 
 
-def _inside(archive: Path, folder: Path, with_names: bool) -> list[Case]:
-    """What an archive holds; one that can't be unpacked is a case with that problem."""
+def _inside(archive: Path, folder: Path, with_names: bool, *, needed: bool = True) -> list[Case]:
+    """What an archive holds; one that can't be unpacked, or is empty and needed, is a case with a problem."""
+    place = archive.parent / archive.name.split(".")[0]
     try:
-        return _below(
-            unpacked(archive, folder), folder, archive.parent / archive.name.split(".")[0], with_names
-        )
+        return _below(unpacked(archive, folder), folder, place, with_names, archive)
+    except NoScanError as error:
+        return [_refused(archive, error)] if needed else []
     except DataError as error:
-        return [Case(archive.name, (archive.resolve(),), archive.resolve(), problem=error)]
+        return [_refused(archive, error)]
 
 
-def _below(path: Path, folder: Path, root: Path, with_names: bool) -> list[Case]:
-    """The DICOM series and other scans of a folder; ``root`` gives the names."""
+class NoScanError(DataError):
+    """A place where a scan was looked for in vain."""
+
+
+def _refused(path: Path, error: DataError) -> Case:
+    return Case(path.name, (path.resolve(),), path.resolve(), problem=error)
+
+
+def _below(path: Path, folder: Path, root: Path, with_names: bool, archive: Path | None = None) -> list[Case]:
+    """The DICOM series, other scans and archives of a folder; ``root`` gives the names.
+
+    Args:
+        archive: that the folder was unpacked from; one inside it is a case that can't be done.
+
+    Raises:
+        NoScanError: there is none.
+    """
     path = path.resolve()
     outputs = folder.resolve()
     is_inside = outputs == path or outputs in path.parents
     files = [f for f in files_below(path) if is_inside or outputs not in f.parents]
     series, damaged = sorted_out(files)
     taken = {*damaged, *(file for one in series for file in one.files)}
-    others = [f for f in scans_below(str(path), folder, needed=not taken) if f not in taken]
+    others = [f for f in scans_below(str(path), folder, needed=False) if f not in taken]
     cases = series_cases(series, path, root.absolute(), with_names)
-    return cases + [Case(f.name, (f,), f) for f in (*damaged, *others)]
+    cases += [Case(f.name, (f,), f) for f in (*damaged, *others)]
+    for packed in sorted(f for f in files if _is_archive(f, path)):
+        if archive is None:
+            cases += _inside(packed, folder, with_names, needed=False)
+        else:
+            found = f"{packed.name} lies in {archive.name}"
+            cases.append(_refused(packed, DataError(found, "scans in an archive", f"unpack {archive.name}")))
+    if not cases:
+        raise NoScanError(f"no scan in {archive.name if archive else path}", "at least one", "check the path")
+    return cases
+
+
+def _is_archive(path: Path, root: Path) -> bool:
+    """True for an archive that neither a Mac nor a file manager hides."""
+    inside = path.relative_to(root).parts if root in path.parents else path.parts
+    is_hidden = any(part.startswith((".", "__MACOSX")) for part in inside)
+    return path.name.lower().endswith(ARCHIVES) and not is_hidden
 
 
 def _named(text: str, folder: Path, with_names: bool) -> list[Case]:
     """A file by its name, or what a pattern matches; DICOM files of one series are one case."""
     files = scans_below(text, folder)
+    archives = [f for f in files if f.name.lower().endswith(ARCHIVES)]
+    cases = [case for archive in archives for case in _inside(archive, folder, with_names)]
+    files = [f for f in files if f not in archives]
     series = series_of(files)
     in_series = {file for one in series for file in one.files}
-    cases = [Case(f.name, (f,), f) for f in files if f not in in_series]
+    cases += [Case(f.name, (f,), f) for f in files if f not in in_series]
     for one in series:
         root = one.files[0] if len(one.files) == 1 else one.folder
         cases += series_cases([one], one.folder, root.with_suffix("") if root.is_file() else root, with_names)

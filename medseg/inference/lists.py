@@ -58,7 +58,7 @@ def _listed_case(name: str, images: Sequence[Path], with_names: bool) -> Case:
         identity = () if with_names else {word for one in series if one for word in one.identity}
         more = tuple(one.files for one in others if one)
         case = replace(case, more=more, identity=tuple(sorted(identity)))
-        return replace(case, name=name, output=root.with_name(name)) if name else case
+        return replace(case, name=name, output=root.with_name(name), is_named=True) if name else case
     place = full[0].with_name(name + ending_of(full[0])) if name else full[0]
     return Case(name or place.name, full, place, is_named=bool(name))
 

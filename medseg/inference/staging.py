@@ -228,7 +228,9 @@ def _volume(image: Image, path: Path) -> Path:
         whole = array.dtype.kind in "iub" and abs(array).max() < 2**31
         array = array.astype(np.int32 if whole else np.float32)
     new = nib.Nifti1Image(np.asfortranarray(array), image.affine)
-    new.set_sform(image.affine, code=1)
+    # Where the file itself can't be the label map's pattern, its codes are kept at least.
+    new.set_qform(image.affine, code=image.qform_code)
+    new.set_sform(image.affine, code=image.sform_code if image.qform_code or image.sform_code else 1)
     new.header["xyzt_units"] = MILLIMETRES
     nib.save(new, path)
     return path

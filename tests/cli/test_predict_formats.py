@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import bz2
 import csv
+import gzip
 import itertools
 import json
 import shutil
@@ -466,3 +468,35 @@ def test_an_interrupted_run_goes_on_where_it_stopped(bundle: Path, tmp_path: Pat
     assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
     expected = ["a.nii.gz", "a.volumes.csv", "b.nii.gz", "b.volumes.csv", "volumes.csv"]
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == expected
+
+
+ODD = {
+    "a.nii.GZ": gzip.compress,
+    "packed.nii": gzip.compress,
+    "plain.nii.gz": bytes,
+    "with space ü (1).nii.gz": gzip.compress,
+    "bzip.nii.bz2": bz2.compress,
+    "Upper.NII": bytes,
+}
+
+
+def test_labels_of_oddly_named_and_packed_nifti_keep_grid_and_codes(bundle: Path, tmp_path: Path) -> None:
+    write_scan(tmp_path / "scan.nii")
+    content = (tmp_path / "scan.nii").read_bytes()
+    for name, pack in ODD.items():
+        (tmp_path / name).write_bytes(pack(content))
+    given = [text for name in ODD for text in ("-i", tmp_path / name)]
+    assert predict(bundle, "-i", tmp_path / "scan.nii", *given, "-o", tmp_path / "out") == 0
+    written = [f for f in (tmp_path / "out").iterdir() if f.suffix != ".csv"]
+    first = nib.load(tmp_path / "out" / "scan.nii")
+    assert len(written) == len(ODD) + 1
+    for file in written:
+        labels = nib.Nifti1Image.from_bytes(unpacked(file))
+        np.testing.assert_array_equal(labels.dataobj, first.dataobj)
+        np.testing.assert_allclose(labels.affine, first.affine, atol=1e-5)
+        assert (int(labels.header["qform_code"]), int(labels.header["sform_code"])) == (1, 2)
+
+
+def unpacked(file: Path) -> bytes:
+    content = file.read_bytes()
+    return gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content

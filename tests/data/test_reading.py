@@ -338,3 +338,24 @@ def test_simpleitk_puts_the_ct_series_on_the_same_place(reader):
 def test_a_faulty_series_is_told(reader, folder, rule):
     path = Path(os.environ["MEDSEG_TEST_DATA"]) / "bad_inputs/dicom2nifti/failing" / folder
     assert rule in rules(path, reader)
+
+
+def test_a_qfac_of_zero_counts_as_one(tmp_path):
+    straight = np.diag([1.5, 2.0, 0.5, 1.0])
+    content = nifti(affine=straight, sform_code=0, pixdim=[0, 1.5, 2.0, 0.5, 0, 0, 0, 0])
+    image = read_image(saved(tmp_path / "a.nii", content))
+    np.testing.assert_allclose(image.affine, straight)
+
+
+@pytest.mark.parametrize("size", [5, 80])
+def test_bytes_that_are_no_gzip_behind_a_stream_are_refused_at_every_size(tmp_path, size):
+    packed = gzip.compress(nifti(volume(shape=(size, size, size))))
+    path = saved(tmp_path / "a.nii.gz", packed + b"garbage that is no stream")
+    with pytest.raises(DataError, match="bytes that are no gzip follow its compressed stream"):
+        read_image(path)
+
+
+def test_members_of_gzip_are_read_as_one_stream(tmp_path):
+    content = nifti()
+    members = [gzip.compress(content[at : at + 100]) for at in range(0, len(content), 100)]
+    assert np.array_equal(read_image(saved(tmp_path / "a.nii.gz", b"".join(members))).array, volume())

@@ -1,0 +1,121 @@
+"""Damaged files give an equal image or a refusal in one line; benchmarks/damaged_files.py says it in full."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import SimpleITK
+from PIL import Image
+
+from benchmarks.damaged_files import attacked, dicom, pictures, volumes
+from medseg.data.isolation import Reader
+from medseg.data.reading import examine, read_image
+from medseg.errors import DataError
+
+
+@pytest.fixture(scope="module")
+def reader() -> Iterator[Reader]:
+    with Reader() as reader:
+        yield reader
+
+
+@pytest.mark.parametrize("maker", [volumes, pictures, dicom])
+def test_accidents_give_an_equal_image_or_one_line(tmp_path: Path, reader: Reader, maker) -> None:
+    rng = np.random.default_rng(0)
+    results = [(path.name, *one) for path in maker(tmp_path) for one in attacked(path, 5, rng, reader)]
+    assert len(results) >= 45
+    assert [one for one in results if one[1] == "FAULT"] == []
+
+
+def test_a_nrrd_packed_by_bzip2_is_refused_in_a_line_that_says_what_to_do(tmp_path: Path, reader) -> None:
+    (path,) = (p for p in volumes(tmp_path) if p.name == "bzip2.nrrd")
+    with pytest.raises(DataError, match=r"^\S+bzip2.nrrd: bzip2.nrrd is packed by bzip2[^\n]*gzip$"):
+        read_image(path, reader=reader)
+
+
+def test_a_png_whose_pixels_do_not_have_their_checksum_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.png"
+    pixels = (np.random.default_rng(1).integers(1, 200, (23, 31)) * 300).astype(np.uint16)
+    Image.fromarray(pixels).save(path)
+    content = bytearray(path.read_bytes())
+    # Near the end of the stream: Pillow reads other pixels and says nothing.
+    content[content.index(b"IEND") - 49] ^= 128
+    path.write_bytes(content)
+    assert (np.asarray(Image.open(path)) != pixels).any()
+    with pytest.raises(DataError, match="checksum of its chunk 'IDAT' is wrong"):
+        read_image(path, reader=reader)
+
+
+def test_a_png_without_its_end_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.png"
+    chunk = struct.pack(">I4s5sI", 5, b"tEXt", b"a\0bcd", zlib.crc32(b"tEXta\0bcd"))
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path)
+    path.write_bytes(path.read_bytes()[:-12] + chunk)
+    with pytest.raises(DataError, match="ends before its last chunk"):
+        read_image(path, reader=reader)
+
+
+def test_a_tiff_that_lost_its_last_page_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.tif"
+    pages = [Image.fromarray(np.full((9, 9), n, np.uint8)) for n in (1, 2, 3)]
+    pages[0].save(path, save_all=True, append_images=pages[1:])
+    whole = path.read_bytes()
+    assert read_image(path, reader=reader).array.shape == (9, 9, 3)
+    path.write_bytes(whole[: len(whole) * 2 // 3])
+    with pytest.raises(DataError, match="ends before its last page"):
+        read_image(path, reader=reader)
+
+
+def test_a_tiff_that_claims_more_rows_than_it_has_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    # ImageLength: tag 257, one long.
+    content[content.index(struct.pack("<HHII", 257, 4, 1, 9)) + 8] = 90
+    path.write_bytes(content)
+    assert (np.asarray(Image.open(path)) == 0).any()
+    with pytest.raises(DataError, match=r"of \d+ parts of a page|bytes of a page that claims 810"):
+        read_image(path, reader=reader)
+
+
+@pytest.mark.parametrize("name", ["a.vtk", "a.gipl"])
+def test_a_cut_file_of_old_formats_is_refused_where_simpleitk_says_nothing(
+    tmp_path: Path, reader: Reader, name: str
+) -> None:
+    path = tmp_path / name
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.full((9, 9, 9), 7, np.int16)), str(path))
+    assert (read_image(path, reader=reader).array == 7).all()
+    path.write_bytes(path.read_bytes()[:-300])
+    assert SimpleITK.ReadImage(str(path)).GetSize() == (9, 9, 9)
+    with pytest.raises(DataError, match="1158 of 1458 bytes of image"):
+        read_image(path, reader=reader)
+
+
+@pytest.mark.parametrize("size", [b"", b"CompressedDataSize = 500\n"])
+def test_a_metaimage_without_its_compressed_size_is_refused_where_simpleitk_says_nothing(
+    tmp_path: Path, reader: Reader, size: bytes
+) -> None:
+    path, rng = tmp_path / "a.mha", np.random.default_rng(3)
+    voxels = rng.integers(1, 200, (7, 11, 13)).astype(np.int16)
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(voxels), str(path), useCompression=True)
+    path.write_bytes(re.sub(rb"CompressedDataSize = \d+\n", size, path.read_bytes()))
+    assert SimpleITK.ReadImage(str(path)).GetSize() == (13, 11, 7)
+    with pytest.raises(DataError, match=r"CompressedDataSize (missing|500) of \d+"):
+        read_image(path, reader=reader)
+
+
+def test_an_error_never_tells_the_folder_that_its_file_lies_in(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "Doe_Jane" / "a.mha"
+    path.parent.mkdir()
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.ones((3, 3, 3), np.int16)), str(path))
+    path.write_bytes(path.read_bytes().replace(b"ElementSpacing = 1 1 1", b"ElementSpacing = 0 0 0"))
+
+    _, found = examine(path, reader=reader)
+    assert found
+    assert not any("Doe" in f.found for f in found)

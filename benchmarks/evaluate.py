@@ -6,23 +6,28 @@
     python benchmarks/evaluate.py --repeats 1     # the peers once instead of twice
 
 Each row is Dice, HD95, ASSD and NSD (1 mm) of every structure of one case; CPU seconds of the process, the
-best of a few runs, after one run that compiles. Only ratios within one run count. All masks are synthetic.
+best of a few runs, after one run that compiles. "reading" is both label maps from .nii.gz, by medseg. Only
+ratios within one run count. All masks are synthetic.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import tempfile
 import time
 import warnings
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import numpy.typing as npt
 from scipy import ndimage
 
+from medseg.data.label_maps import read_label_map
 from medseg.metrics import PRESETS, Definition, score
 
 Array = npt.NDArray[np.uint8]
@@ -152,6 +157,16 @@ def cpu_seconds(work: Callable[[], object], repeats: int) -> float:
     return min(times)
 
 
+def reading_seconds(prediction: Array, reference: Array, kind: str) -> float:
+    """CPU time of reading both label maps from compressed NIfTI files."""
+    affine = np.diag([*SPACING[kind], 1.0])
+    with tempfile.TemporaryDirectory() as folder:
+        files = [Path(folder, f"{n}.nii.gz") for n in range(2)]
+        for file, labels in zip(files, (prediction, reference), strict=True):
+            nib.save(nib.Nifti1Image(labels, affine), file)
+        return cpu_seconds(lambda: [read_label_map(file) for file in files], 5)
+
+
 def tools(wanted: str, repeats: int) -> dict[str, tuple[Tool, int]]:
     """Name to function and how often to run it."""
     found: dict[str, tuple[Tool, int]] = {
@@ -183,8 +198,8 @@ def main() -> None:
     patch_deepmind()
     scale = 0.25 if options.small else 1.0
     compared = tools(options.peers, options.repeats)
-    print("| CPU seconds | " + " | ".join(compared) + " | MONAI / medseg | DeepMind / medseg elements |")
-    print("|---" * (len(compared) + 3) + "|", flush=True)
+    columns = ["CPU seconds", *compared, "reading", "MONAI / medseg", "DeepMind / medseg elements"]
+    print(f"| {' | '.join(columns)} |\n" + "|---" * len(columns) + "|", flush=True)
     for kind, make in (("BraTS", brats), ("CT", ct)):
         if options.only not in (None, kind):
             continue
@@ -197,8 +212,9 @@ def main() -> None:
                 took[tool] = cpu_seconds(partial(work, predicted, reference, kind), repeats)
             pairs = (("MONAI", "medseg"), ("DeepMind", "medseg elements"))
             ratios = [f"{took[a] / took[b]:.1f}" if a in took else "-" for a, b in pairs]
+            seconds = [*took.values(), reading_seconds(predicted, reference, kind)]
             print(
-                f"| {name} | " + " | ".join([*(f"{s:.3f}" for s in took.values()), *ratios]) + " |",
+                f"| {name} | " + " | ".join([*(f"{s:.3f}" for s in seconds), *ratios]) + " |",
                 flush=True,
             )
     print(f"Python {sys.version.split()[0]}, NumPy {np.__version__}; synthetic masks", file=sys.stderr)

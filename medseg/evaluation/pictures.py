@@ -21,6 +21,8 @@ from medseg.data.manifest import read_manifest
 from medseg.data.relabelling import as_declared, as_predicted
 from medseg.errors import MedsegError
 from medseg.evaluation.images import read_image
+from medseg.labels import Structure
+from medseg.metrics.coding import code_labels
 from medseg.report import STATUS, Card, Pictures, Scan, Scores, Volume, card, volume, worst_cases
 
 _VIEWER_CASES = 12
@@ -95,7 +97,7 @@ def _open(document: Mapping[str, Any], case: Mapping[str, Any], out_dir: Path) -
 def _mask(array: npt.NDArray[Any], numbers: Sequence[int], channel: int) -> npt.NDArray[np.bool_]:
     if array.ndim == 4:
         return np.asarray(array[..., channel] != 0)
-    return np.isin(array, numbers)
+    return code_labels(array, [Structure("", frozenset(numbers))]).mask(0)
 
 
 def _relabel(inputs: Mapping[str, Any], out_dir: Path) -> Mapping[int, int]:

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+# scipy.stats loads at its first use: most runs of `medseg evaluate` need none of it.
+import scipy
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import ndtr, ndtri
-from scipy.stats import rankdata
 
 EXACT_UP_TO = 50
 """So many non-zero differences get the exact null distribution; more get the normal approximation."""
@@ -99,7 +101,7 @@ def signed_ranks(change: Floats) -> tuple[Floats, Floats]:
 
     Source: Pratt, Remarks on Zeros and Ties in the Wilcoxon Signed Rank Procedures, JASA 1959;54:655-667.
     """
-    ranks = rankdata(np.abs(change))
+    ranks = scipy.stats.rankdata(np.abs(change))
     return ranks[change > 0], ranks[change < 0]
 
 

@@ -11,8 +11,10 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+# scipy.stats loads at its first use: most runs of `medseg evaluate` need none of it.
+import scipy
 from numpy.typing import NDArray
-from scipy.stats import friedmanchisquare, kendalltau, rankdata, studentized_range
 
 from medseg.report.statistics import Floats, draws
 
@@ -55,7 +57,7 @@ class Stability:
 
 def ranks_per_case(goodness: Floats) -> Floats:
     """The rank of each system on each case, 1 is best, ties share the mean rank."""
-    return np.asarray(rankdata(-goodness, axis=1))
+    return np.asarray(scipy.stats.rankdata(-goodness, axis=1))
 
 
 def friedman(goodness: Floats, *, alpha: float = 0.05) -> Friedman:
@@ -72,23 +74,23 @@ def friedman(goodness: Floats, *, alpha: float = 0.05) -> Friedman:
     mean_ranks = ranks_per_case(goodness).mean(axis=0)
     unit = math.sqrt(k * (k + 1) / (6 * n))
     gaps = np.abs(mean_ranks[:, None] - mean_ranks[None, :])
-    pairs = studentized_range.sf(gaps / unit * math.sqrt(2), k, np.inf)
+    pairs = scipy.stats.studentized_range.sf(gaps / unit * math.sqrt(2), k, np.inf)
     if (ranks_per_case(goodness) == (k + 1) / 2).all():
         statistic, p_value = 0.0, 1.0
     else:
-        statistic, p_value = friedmanchisquare(*ranks_per_case(goodness).T)
-    critical = float(studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * unit
+        statistic, p_value = scipy.stats.friedmanchisquare(*ranks_per_case(goodness).T)
+    critical = float(scipy.stats.studentized_range.ppf(1 - alpha, k, np.inf)) / math.sqrt(2) * unit
     return Friedman(float(statistic), float(p_value), mean_ranks, critical, np.clip(pairs, 0.0, 1.0))
 
 
 def rank_then_aggregate(goodness: Floats) -> Floats:
     """The rank of each system by its mean rank over the cases."""
-    return np.asarray(rankdata(ranks_per_case(goodness).mean(axis=0)))
+    return np.asarray(scipy.stats.rankdata(ranks_per_case(goodness).mean(axis=0)))
 
 
 def aggregate_then_rank(goodness: Floats) -> Floats:
     """The rank of each system by its mean score; fewer infinitely bad cases come first."""
-    return np.asarray(rankdata(-_bounded(goodness).mean(axis=0)))
+    return np.asarray(scipy.stats.rankdata(-_bounded(goodness).mean(axis=0)))
 
 
 def rank_stability(
@@ -109,7 +111,7 @@ def rank_stability(
     """
     owner = _owners(goodness.shape[0], patients)
     worth = _bounded(goodness) if by_mean else -ranks_per_case(goodness)
-    order = rankdata(-worth.mean(axis=0))
+    order = scipy.stats.rankdata(-worth.mean(axis=0))
     drawn = np.concatenate(
         [_ranks_of(times[:, owner], worth) for times in draws(owner.max() + 1, resamples, seed)]
     )
@@ -117,6 +119,7 @@ def rank_stability(
     # A shared rank (1.5) counts half for each of the ranks that it spans.
     columns = np.arange(1, k + 1)
     shares = (np.clip(1 - np.abs(drawn[:, :, None] - columns), 0, 1)).mean(axis=0)
+    kendalltau = scipy.stats.kendalltau
     taus = [kendalltau(order, ranking).statistic for ranking in drawn] if np.ptp(order) else [math.nan]
     return Stability(
         np.asarray(order), shares, float(np.nanmean(taus)) if not np.isnan(taus).all() else math.nan
@@ -130,7 +133,7 @@ def _owners(n_cases: int, patients: Sequence[Hashable] | None) -> NDArray[np.int
 
 def _ranks_of(times: Floats, worth: Floats) -> Floats:
     """The ranking of each resample, shape (resamples, systems)."""
-    return np.asarray(rankdata(-(times @ worth) / times.sum(axis=1, keepdims=True), axis=1))
+    return np.asarray(scipy.stats.rankdata(-(times @ worth) / times.sum(axis=1, keepdims=True), axis=1))
 
 
 def _bounded(goodness: Floats) -> Floats:

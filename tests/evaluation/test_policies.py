@@ -184,6 +184,20 @@ def test_p11_ignored_voxels_count_for_nothing_and_ask_no_distance(bench: Bench, 
     assert bench.row().score["organ"].metrics["dice"] < 1  # type: ignore[index]
 
 
+def test_p11_the_preset_monai_counts_ignored_voxels_as_background_of_both(bench: Bench) -> None:
+    reference, prediction = _box(), _box()
+    reference[6:8, 2:7, 3:7] = 9
+    _write(reference, bench.reference)
+    _write(prediction, bench.prediction)
+    row = bench.row(ignore_label=9, preset="monai")
+    both = _box()
+    both[6:8, 2:7, 3:7] = 0
+    expected = score(both, both, {"organ": (1, 2), "tumour": 2}, (1.0, 1.5, 2.0), how="monai")
+    assert row.score is not None
+    assert row.score["organ"].metrics == expected["organ"].metrics
+    assert row.score["organ"].metrics["tn_voxels"] == 12 * 11 * 10 - 3 * 5 * 4
+
+
 def test_p12_an_unknown_label_is_flagged_with_its_voxels(bench: Bench) -> None:
     odd = _box()
     odd[0, 0, :5] = 7
@@ -191,6 +205,15 @@ def test_p12_an_unknown_label_is_flagged_with_its_voxels(bench: Bench) -> None:
     evaluation = bench.evaluate()
     assert "unknown_label:prediction:7:5_voxels" in evaluation.results[0].flags
     assert evaluation.report["cases"][0]["unknown_labels"]["prediction"] == {"7": 5}
+
+
+def test_p12_an_unknown_label_of_the_reference_is_listed_too(bench: Bench) -> None:
+    odd = _box()
+    odd[0, 0, :3] = 8
+    _write(odd, bench.reference)
+    evaluation = bench.evaluate()
+    assert "unknown_label:reference:8:3_voxels" in evaluation.results[0].flags
+    assert evaluation.report["cases"][0]["unknown_labels"]["reference"] == {"8": 3}
 
 
 def test_p13_a_missing_prediction_is_a_row_and_counts_as_empty_in_penalised_means(bench: Bench) -> None:

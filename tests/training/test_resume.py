@@ -117,6 +117,23 @@ def test_a_worse_score_after_a_resume_never_replaces_the_best_weights(tmp_path):
     assert json.loads((tmp_path / "best.json").read_text()) == scores
 
 
+class Scaler:
+    """Gives a trainer on a CPU the scaler that MONAI gives one on CUDA when its run begins."""
+
+    def __init__(self, scale: float) -> None:
+        self.scaler = torch.amp.GradScaler("cpu", init_scale=scale)
+
+    def attach(self, engine) -> None:
+        engine.add_event_handler(Events.STARTED, lambda: setattr(engine, "scaler", self.scaler))
+
+
+def test_the_scale_of_mixed_precision_is_where_it_was(tmp_path):
+    toy.trainer(tmp_path, epochs=1, clip=None, extra=[Scaler(128.0)]).run()
+    resumed = Scaler(4.0)
+    toy.trainer(tmp_path, epochs=2, clip=None, resume=True, extra=[resumed]).run()
+    assert resumed.scaler.get_scale() == 128.0
+
+
 def test_a_checkpoint_of_another_batch_size_is_refused(tmp_path):
     run(tmp_path)
     with pytest.raises(TrainingError, match="3 steps per epoch, the run has 2"):

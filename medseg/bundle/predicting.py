@@ -19,6 +19,7 @@ from medseg.bundle.run import quieten_monai, use_scripts
 from medseg.bundle.understanding import understood
 from medseg.bundle.weights import check_listed, read_weights
 from medseg.errors import BundleError, GeometryError
+from medseg.inference.allocation import keep_freed_memory
 from medseg.inference.head import head_of
 
 __all__ = ["Predictor", "inference_config", "load_ensemble", "load_predictor"]
@@ -94,6 +95,8 @@ def load_predictor(
     with mode.kept_in(place):
         predictor = _predictor(parser, root, device)
     predictor.max_ram, predictor.is_auto = max_ram, engine == "auto"
+    if max_ram is None and predictor.device.type == "cpu":
+        keep_freed_memory()
     # A stranger's bundle may not write outside the output folder, so nothing can be exported or remembered.
     predictor.runtime = runtime if mode.full else "torch"
     if predictor.runtime != runtime:

@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import tempfile
 import traceback
-from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
-from itertools import pairwise
+from functools import partial
 from pathlib import Path
 from time import perf_counter
 
@@ -21,11 +19,12 @@ from medseg.bundle.predicting import Predictor, inference_config, load_ensemble
 from medseg.bundle.probabilities import probabilities
 from medseg.bundle.restricted import check
 from medseg.bundle.structures import asks_of, structures_of
+from medseg.distributed.stages import Stages
 from medseg.errors import GeometryError, MedsegError
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome, one_line
 from medseg.inference.confidence import Meter
-from medseg.inference.delivery import Result, Wanted, beside, deliver, outputs_of
+from medseg.inference.delivery import Result, Wanted, deliver, is_done
 from medseg.inference.privacy import redacted
 from medseg.inference.probabilities import read_back
 from medseg.inference.staging import Staged, stage
@@ -64,6 +63,24 @@ class _Opened:
     scratch: tempfile.TemporaryDirectory[str]
 
 
+@dataclass(frozen=True)
+class _Labelled:
+    """A case whose labels are known and not written yet.
+
+    Attributes:
+        told: what the predictor had to say meanwhile.
+        wall_s: seconds spent on it so far.
+    """
+
+    case: Case
+    staged: Staged
+    scratch: tempfile.TemporaryDirectory[str]
+    result: Result
+    structures: tuple[Structure, ...]
+    told: tuple[str, ...]
+    wall_s: float
+
+
 class Worker:
     """A loaded predictor and what it knows of its structures.
 
@@ -99,48 +116,57 @@ class Worker:
 
     def do(self, case: Case) -> Outcome:
         """What became of the case; its files are written, or nothing is."""
-        return self._outcome(case, lambda: self._opened(case))
+        return self._delivered(self._labelled(case, partial(self._opened_if_needed, case)))
 
     def do_each(self, cases: Sequence[Case]) -> Iterator[Outcome]:
-        """What became of each case; the next is read and checked while the network has the last.
+        """What became of each case; while the network has one, the next is read and the last is written.
 
         In turn where memory is bounded, or a bundle is in restricted mode: its leash holds the whole process.
         """
         if not self.mode.full or self.job.max_ram is not None:
             yield from map(self.do, cases)
             return
-        ahead: deque[Future[_Opened] | None] = deque()
-        with ThreadPoolExecutor(1) as reader:
-            try:
-                for case, upcoming in pairwise([None, *cases, None]):
-                    if upcoming is not None:
-                        is_kept = self._is_kept(upcoming)
-                        ahead.append(None if is_kept else reader.submit(self._opened, upcoming))
-                    if case is not None:
-                        opened = ahead.popleft()
-                        yield self.do(case) if opened is None else self._outcome(case, opened.result)
-            finally:
-                for left in ahead:
-                    if left is not None and not left.cancel() and left.exception() is None:
-                        left.result().scratch.cleanup()
+        stages = Stages(self._opened_if_needed, self._labelled, self._delivered, _drop, _drop)
+        yield from stages.results(cases)
 
     def _is_kept(self, case: Case) -> bool:
         return not self.job.overwrite and is_done(case, self.job.wanted, self.structures)
 
-    def _outcome(self, case: Case, opened: Callable[[], _Opened]) -> Outcome:
+    def _labelled(self, case: Case, opened: Callable[[], _Opened | None]) -> _Labelled | Outcome:
+        """The case with its labels, not written yet; or what became of it where that is known already."""
         start = perf_counter()
-        words = case.identity
         if self._is_kept(case):
             return Outcome(case, "kept")
         try:
-            notes = self._written(case, opened())
+            ready = opened() or self._opened(case)
+            try:
+                with self.mode.kept_in(self.job.folder):
+                    result = self._result(case, ready.staged, Path(ready.scratch.name))
+                structures = self._named(result.labels, ready.staged)
+            except BaseException:
+                _drop(ready)
+                raise
         except Exception as error:  # noqa: BLE001  reported with its trace, by the caller and in failures.json
-            trace = "" if isinstance(error, MedsegError) else traceback.format_exc()
-            reason = redacted(one_line(error), words)
-            return Outcome(case, "failed", perf_counter() - start, reason, redacted(trace, words))
+            return _failed(case, error, perf_counter() - start)
         told, self._told[:] = tuple(self._told), []
-        notes = tuple(redacted(note, words) for note in (*notes, *told))
-        return Outcome(case, "done", perf_counter() - start, notes=notes)
+        return _Labelled(case, ready.staged, ready.scratch, result, structures, told, perf_counter() - start)
+
+    def _delivered(self, labelled: _Labelled | Outcome) -> Outcome:
+        """What became of the case, after writing its files."""
+        if isinstance(labelled, Outcome):
+            return labelled
+        start, case, staged = perf_counter(), labelled.case, labelled.staged
+        try:
+            with labelled.scratch:
+                notes = deliver(case, staged, labelled.result, labelled.structures, self.job.wanted)
+            _sweep(case.output)
+        except Exception as error:  # noqa: BLE001  reported as above
+            return _failed(case, error, labelled.wall_s + perf_counter() - start)
+        said = tuple(redacted(note, case.identity) for note in (*staged.notes, *notes, *labelled.told))
+        return Outcome(case, "done", labelled.wall_s + perf_counter() - start, notes=said)
+
+    def _opened_if_needed(self, case: Case) -> _Opened | None:
+        return None if self._is_kept(case) else self._opened(case)
 
     def _opened(self, case: Case) -> _Opened:
         if case.problem is not None:
@@ -155,15 +181,6 @@ class Worker:
             scratch.cleanup()
             raise
         return _Opened(staged, scratch)
-
-    def _written(self, case: Case, opened: _Opened) -> tuple[str, ...]:
-        with opened.scratch as scratch:
-            staged = opened.staged
-            with self.mode.kept_in(self.job.folder):
-                result = self._result(case, staged, Path(scratch))
-            notes = deliver(case, staged, result, self._named(result.labels, staged), self.job.wanted)
-        _sweep(case.output)
-        return (*staged.notes, *notes)
 
     def _result(self, case: Case, staged: Staged, scratch: Path) -> Result:
         self._read_confidence(())
@@ -246,29 +263,19 @@ class Worker:
     def _read_confidence(self, structures: Sequence[Structure]) -> dict[str, float]:
         if self.meter is None or self.predictor.understood is None:
             return {}
-        means, numbers = self.meter.read(), self.predictor.understood.plan.decision.numbers
-        if self.meter.is_regions and (numbers is None or _are_regions(structures, numbers)):
-            return {s.name: means[i] for i, s in enumerate(structures) if i in means}
-        by_number = {numbers[c] if numbers else c: mean for c, mean in means.items()}
-        return {
-            s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region
-        }
+        return self.meter.read_by_name(structures, self.predictor.understood.plan.decision.numbers)
 
 
-def _are_regions(structures: Sequence[Structure], numbers: Sequence[int]) -> bool:
-    """True where each structure is the region that is painted with the number in its place."""
-    return len(structures) == len(numbers) and all(
-        n in s.numbers for n, s in zip(numbers, structures, strict=True)
+def _drop(begun: _Opened | _Labelled | Outcome | None) -> None:
+    if isinstance(begun, (_Opened, _Labelled)):
+        begun.scratch.cleanup()
+
+
+def _failed(case: Case, error: Exception, wall_s: float) -> Outcome:
+    trace = "" if isinstance(error, MedsegError) else "".join(traceback.format_exception(error))
+    return Outcome(
+        case, "failed", wall_s, redacted(one_line(error), case.identity), redacted(trace, case.identity)
     )
-
-
-def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:
-    """True where what is written last exists; a series without millimetres has a picture instead."""
-    if wanted.per_structure:
-        # A series that no object can refer to has none; the table comes last in any case.
-        needed = [p for p in outputs_of(case, wanted, structures) if p != beside(case.output, ".dcm")]
-        return all(path.exists() for path in needed)
-    return case.output.exists() or (case.is_series and beside(case.output, ".png").exists())
 
 
 def _sweep(output: Path) -> None:

@@ -60,7 +60,8 @@ def averaged(networks: Sequence[Network], decision: Decision, mirroring: Mirrori
                         "an ensemble of one task",
                         "leave out the one that differs",
                     )
-                total = one if total is None else total + one
+                # A copy, because the next call may overwrite what a runtime gave.
+                total = one.clone() if total is None else total.add_(one)
         assert total is not None
         return total / (len(networks) * len(views))
 

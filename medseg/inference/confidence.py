@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 
-Network = Callable[[torch.Tensor], torch.Tensor]
+from medseg.inference.slabs import Network
+from medseg.labels import Structure
 
 
 @dataclass
@@ -63,3 +64,26 @@ class Meter:
         means = {channel: self._sums[channel] / n for channel, n in self._counts.items() if n}
         self._sums, self._counts = {}, {}
         return means
+
+    def read_by_name(
+        self, structures: Sequence[Structure], numbers: Sequence[int] | None
+    ) -> dict[str, float]:
+        """The same by the structure's name, as far as a channel is a structure of its own.
+
+        Args:
+            numbers: label number per channel, or of the region that it is; None for channel indices.
+        """
+        means = self.read()
+        if self.is_regions and (numbers is None or _are_regions(structures, numbers)):
+            return {s.name: means[i] for i, s in enumerate(structures) if i in means}
+        by_number = {numbers[c] if numbers else c: mean for c, mean in means.items()}
+        return {
+            s.name: by_number[n] for s in structures for n in s.numbers if n in by_number and not s.is_region
+        }
+
+
+def _are_regions(structures: Sequence[Structure], numbers: Sequence[int]) -> bool:
+    """True where each structure is the region that is painted with the number in its place."""
+    return len(structures) == len(numbers) and all(
+        n in s.numbers for n, s in zip(numbers, structures, strict=True)
+    )

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import product
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -22,6 +22,9 @@ from medseg.errors import BundleError
 from medseg.inference.wayback import AxisMap
 
 CHUNK = 1 << 20  # scores gathered at a time; 8 MB of float64
+Activation = Literal["none", "softmax", "sigmoid"]
+# Compiled code knows them by their place.
+ACTIVATIONS: tuple[Activation, ...] = get_args(Activation)
 
 
 @dataclass(frozen=True)
@@ -36,11 +39,20 @@ class Decision:
             holds where its score is at least this.
         numbers: label number per class, or per region (a later region is painted over an earlier one).
             None writes class indices, or one map per region.
+
+    Raises:
+        BundleError: an activation that is not known.
     """
 
-    activation: Literal["softmax", "sigmoid", "none"] = "softmax"
+    activation: Activation = "softmax"
     threshold: float | None = None
     numbers: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.activation not in ACTIVATIONS:
+            raise BundleError(
+                f"activation {self.activation!r}", f"one of {', '.join(ACTIVATIONS)}", "mend the config"
+            )
 
     def activated(self, scores: torch.Tensor) -> torch.Tensor:
         """Scores of shape (channel, …) after the activation, in their own precision."""

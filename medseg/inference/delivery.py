@@ -79,6 +79,15 @@ def outputs_of(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> l
     return [*objects, case.output]
 
 
+def is_done(case: Case, wanted: Wanted, structures: Sequence[Structure]) -> bool:
+    """True where what is written last exists; a series without millimetres has a picture instead."""
+    if wanted.per_structure:
+        # A series that no object can refer to has none; the table comes last in any case.
+        needed = [p for p in outputs_of(case, wanted, structures) if p != beside(case.output, ".dcm")]
+        return all(path.exists() for path in needed)
+    return case.output.exists() or (case.is_series and beside(case.output, ".png").exists())
+
+
 def deliver(
     case: Case, staged: Staged, result: Result, structures: Sequence[Structure], wanted: Wanted
 ) -> list[str]:

@@ -11,9 +11,9 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medseg.inference.decision import Decision
+from medseg.inference.decision import Activation, Decision
 from medseg.inference.native import native_labels
-from medseg.inference.probabilities import Activation, native_probabilities
+from medseg.inference.probabilities import native_probabilities
 from medseg.inference.slabs import Network, Source, Strip, Tiling, blended_slabs
 from medseg.inference.wayback import AxisMap, WayBack
 from medseg.inference.windows import Windows

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numba import boolean, float32, float64, int16, int64, njit, types, uint16, void
 
-ACTIVATIONS = ("none", "softmax", "sigmoid")
-"""By their place here, because compiled code compares numbers."""
-SOFTMAX, SIGMOID = 1, 2
+from medseg.inference.decision import ACTIVATIONS
+
+SOFTMAX, SIGMOID = ACTIVATIONS.index("softmax"), ACTIVATIONS.index("sigmoid")
+"""Compiled code compares numbers."""
 MIXED = -1
 """What corners say that disagree; no code."""
 WHOLE = 1 - 1e-9

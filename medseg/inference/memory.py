@@ -14,6 +14,7 @@ from pathlib import Path
 import torch
 
 from medseg.errors import MedsegError
+from medseg.inference.allocation import return_freed_memory
 from medseg.inference.engine import N_SLICES, slab_axis, strips
 from medseg.inference.head import N_ROWS
 from medseg.inference.slabs import Network, Tiling
@@ -140,6 +141,7 @@ def _peak(
 
 def resident_bytes() -> int:
     """Memory of this process that is in use now; its highest so far where the system does not tell."""
+    return_freed_memory()
     status = Path("/proc/self/status")
     if status.exists():
         return _field(status.read_text(), "VmRSS")

@@ -12,8 +12,6 @@ from medseg.errors import BundleError
 from medseg.inference.averaging import Mirroring, averaged
 from medseg.inference.decision import Decision
 
-ACTIVATIONS = ("softmax", "sigmoid", "none")
-
 
 class MirroredWindowInferer(SlidingWindowInferer):
     """Mean probabilities of a network over mirrored views, blended from windows as MONAI does.
@@ -52,10 +50,7 @@ class MirroredWindowInferer(SlidingWindowInferer):
         padding_mode: str = "constant",
         cval: float = 0.0,
     ) -> None:
-        if activation not in ACTIVATIONS:
-            raise BundleError(
-                f"activation {activation!r}", f"one of {', '.join(ACTIVATIONS)}", "mend the config"
-            )
+        decision = Decision(activation)  # type: ignore[arg-type]
         axes = tuple(int(axis) for axis in mirror_axes)
         if len(set(axes)) < len(axes) or any(not 0 <= axis < len(roi_size) for axis in axes):
             found = f"mirror_axes {list(axes)} of a window with {len(roi_size)} axes"
@@ -71,7 +66,7 @@ class MirroredWindowInferer(SlidingWindowInferer):
         )
         pairs = tuple((int(a), int(b)) for a, b in swapped_channels)
         self.mirroring = Mirroring(axes, left_right_axis, pairs)
-        self.decision = Decision(activation)  # type: ignore[arg-type]
+        self.decision = decision
 
     def __call__(self, inputs: torch.Tensor, network: Any, *args: Any, **kwargs: Any) -> Any:
         """Probabilities of scans of shape (batch, channel, …), on the same grid.

@@ -8,10 +8,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medseg.inference.decision import Decision, native_codes
+from medseg.inference.decision import ACTIVATIONS, Decision, native_codes
 
 # Here and not where they are used: compiling writes a cache, which a stranger's bundle may not.
-from medseg.inference.kernels import ACTIVATIONS, decide, winners
+from medseg.inference.kernels import decide, winners
 from medseg.inference.wayback import AxisMap
 
 Labels = npt.NDArray[np.uint8 | np.uint16]

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from medseg.inference.averaging import Mirroring, OverSlices, after_averaging, averaged
-from medseg.inference.decision import Decision
-from medseg.inference.probabilities import Activation
+from medseg.inference.decision import Activation, Decision
 from medseg.inference.slabs import Network
 from medseg.inference.windows import Windows
 

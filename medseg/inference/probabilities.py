@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 
+from medseg.inference.decision import Activation
 from medseg.inference.native import axis_table
 from medseg.inference.planes import Planes
 from medseg.inference.wayback import AxisMap
 
-Activation = Literal["softmax", "sigmoid", "none"]
 Channel = Callable[[int], torch.Tensor]
 
 

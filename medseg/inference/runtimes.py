@@ -79,7 +79,10 @@ def onnx_network(path: Path, n_threads: int = 0) -> Network:
 
 
 def openvino_network(path: Path, n_threads: int = 0) -> Network:
-    """An ONNX or OpenVINO file as a network, run by OpenVINO on the CPU in float32."""
+    """An ONNX or OpenVINO file as a network, run by OpenVINO on the CPU in float32.
+
+    The scores of a call lie in memory of the runtime's own: the next call overwrites them.
+    """
     import openvino
 
     core = openvino.Core()
@@ -99,8 +102,8 @@ def openvino_network(path: Path, n_threads: int = 0) -> Network:
             requests[shape] = core.compile_model(model, "CPU", options).create_infer_request()
         request = requests[shape]
         request.infer({0: windows.contiguous().numpy()}, share_inputs=True)
-        # The output belongs to the request and is overwritten by the next window.
-        return torch.from_numpy(np.array(request.get_output_tensor(0).data))
+        # Not copied: with 105 classes that would be as much again as a window's scores.
+        return torch.from_numpy(request.get_output_tensor(0).data)
 
     return scores
 

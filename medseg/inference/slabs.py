@@ -204,11 +204,14 @@ def blended_slabs(
     buffer: _Buffer | None = None
     for i, start in enumerate(starts):
         rows = _padded_rows(source, tiling, start).to(device)
+        for scores, at in _window_scores(rows, network, tiling, plane):
+            buffer = buffer or _Buffer(tiling, len(scores), device)
+            buffer.add(scores, at)
+            # The network makes the next ones without these in memory.
+            del scores
         if buffer is None:
             # One window tells how many channels there are, also where none has anything in it.
             buffer = _Buffer(tiling, network(_window(rows, tiling, plane[0])[None]).shape[1], device)
-        for scores, at in _window_scores(rows, network, tiling, plane):
-            buffer.add(scores, at)
         step = abs(starts[i + 1] - start) if i + 1 < len(starts) else buffer.roi
         row, slab = buffer.finish(start, step)
         first, stop = max(row, before), min(row + slab.shape[axis + 1], before + n)
@@ -252,5 +255,7 @@ def _window_scores(
     seen = [at for at in plane if limit is None or bool((_window(rows, tiling, at) > limit).any())]
     for i in range(0, len(seen), tiling.windows.batch_size):
         batch = seen[i : i + tiling.windows.batch_size]
-        scores = network(torch.stack([_window(rows, tiling, at) for at in batch]))
-        yield from zip(scores.float(), batch, strict=True)
+        # Without a name, which would keep the scores while the network makes the next.
+        yield from zip(
+            network(torch.stack([_window(rows, tiling, at) for at in batch])).float(), batch, strict=True
+        )

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from medseg.errors import BundleError
+from medseg.inference import LabelMapInferer, MirroredWindowInferer
 from medseg.inference.decision import Decision, lowest_score, native_codes
 from medseg.inference.native import native_labels
 from medseg.inference.wayback import axis_map
@@ -53,3 +57,16 @@ def test_compiled_labels_are_those_of_torch_beside_a_void_too(
     codes = native_codes(scores, axes, decision, skip_agreeing=False)
     expected = decision.table(3)[codes.permute(2, 1, 0).numpy()]
     np.testing.assert_array_equal(native_labels(scores, axes, decision), expected)
+
+
+@pytest.mark.parametrize(
+    "made",
+    [
+        lambda: Decision("relu"),
+        lambda: LabelMapInferer([4, 4, 4], activation="relu"),
+        lambda: MirroredWindowInferer([4, 4, 4], mirror_axes=[0], activation="relu"),
+    ],
+)
+def test_an_activation_that_is_not_known_is_refused_wherever_it_is_named(made: Callable[[], object]) -> None:
+    with pytest.raises(BundleError, match="relu"):
+        made()

@@ -4,6 +4,7 @@
     python -m benchmarks.inference --classes 105 --plane 256 --slices 75
     python -m benchmarks.inference --brain               # four channels, 240x240x155, three regions
     python -m benchmarks.inference --classes 2 --slices 150 300 600 --max-ram 1200M --ways torch
+    python -m benchmarks.inference --classes 14 --ways stock nnunet torch   # with nnunetv2
     python -m benchmarks.inference --scan T1C.nii.gz,T1.nii.gz,T2.nii.gz,FLAIR.nii.gz --brain   # real
 
 Each line is a process of its own with the same weights, on as many threads as OMP_NUM_THREADS says. CPU
@@ -29,14 +30,18 @@ import numpy as np
 import torch
 
 from benchmarks.inference_cases import write_brain, write_bundle, write_ct
+from benchmarks.inference_nnunet import is_installed, nnunet_case
 
-WAYS = ("stock", "torch", "onnx", "openvino")
+WAYS = ("stock", "nnunet", "torch", "onnx", "openvino")
 
 
 def run_one(way: str, bundle: Path, scans: str, out: Path, max_ram: str | None) -> dict[str, float]:
     """Segment one scan in this process: CPU and wall seconds of the case, peak of the process."""
     files = tuple(Path(name) for name in scans.split(","))
-    case = _stock(bundle, scans, out) if way == "stock" else _ours(way, bundle, files, out, max_ram)
+    if way == "nnunet":
+        case = nnunet_case(bundle, scans, out)
+    else:
+        case = _stock(bundle, scans, out) if way == "stock" else _ours(way, bundle, files, out, max_ram)
     cpu, wall = process_time(), perf_counter()
     case()
     return {
@@ -83,8 +88,11 @@ def compare(bundle: Path, scans: str, ways: list[str], max_ram: str, name: str) 
     first: dict[str, float] = {}
     reference: np.ndarray | None = None
     for way in ways:
+        if way == "nnunet" and not is_installed():
+            print(f"{name:24} {way:9} not measured: nnunetv2 is not installed", flush=True)
+            continue
         with tempfile.TemporaryDirectory(dir=bundle.parent) as folder:
-            if way not in ("stock", "torch"):
+            if way in ("onnx", "openvino"):
                 # Once without measuring: converting a network takes memory that later processes do not need.
                 in_child("convert", way, str(bundle), scans, folder)
             got = in_child(way, str(bundle), scans, folder, max_ram)

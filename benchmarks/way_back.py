@@ -4,6 +4,7 @@
 
 ``skimage`` is what nnU-Net's default export does with each class (``skimage.transform.resize``, order 1, on
 float64), here with a running highest score, so that no array of classes by volume is held: nnU-Net holds it.
+Where ``nnunetv2`` is installed (``--nnunet``), its own function is measured too, as it is.
 Its grid is that of resize (half-pixel centres), ours is told the same. Random smooth scores, one thread.
 """
 
@@ -39,6 +40,17 @@ def by_skimage(scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
     return labels
 
 
+def by_nnunet(scores: np.ndarray, shape: tuple[int, ...]) -> np.ndarray:
+    """Labels by nnU-Net's default for probabilities, all classes at once, and torch's argmax as it has it."""
+    from nnunetv2.preprocessing.resampling.default_resampling import resample_data_or_seg_to_shape
+
+    spacing = (1.0, 1.0, 1.0)
+    native = resample_data_or_seg_to_shape(
+        scores, shape, spacing, spacing, is_seg=False, order=1, order_z=0, force_separate_z=None
+    )
+    return torch.from_numpy(native).argmax(0).numpy()
+
+
 def maps(shape: tuple[int, ...], grid: tuple[int, ...]) -> list[AxisMap]:
     """Where each voxel lies on the grid, as ``resize`` has it."""
     return [
@@ -63,6 +75,7 @@ def main() -> None:
     parser.add_argument("--grid", type=int, nargs=3, default=[273, 273, 225])
     parser.add_argument("--shape", type=int, nargs=3, default=[512, 512, 150])
     parser.add_argument("--grain", type=int, default=48)
+    parser.add_argument("--nnunet", action="store_true", help="nnU-Net's own function; needs nnunetv2")
     arguments = parser.parse_args()
     grid, shape = tuple(arguments.grid), tuple(arguments.shape)
     torch.set_num_threads(1)
@@ -72,10 +85,11 @@ def main() -> None:
     mine = process_time() - start
     asked = mixed_share(scores, shape, grid)
     start = process_time()
-    theirs = by_skimage(scores.numpy(), shape)
+    theirs = (by_nnunet if arguments.nnunet else by_skimage)(scores.numpy(), shape)
     other = process_time() - start
+    name = "nnU-Net" if arguments.nnunet else "skimage"
     print(
-        f"{arguments.classes} classes, {grid} to {shape}: skimage {other:.1f} s, ours {mine:.2f} s, "
+        f"{arguments.classes} classes, {grid} to {shape}: {name} {other:.1f} s, ours {mine:.2f} s, "
         f"{other / mine:.1f} times faster; {asked:.1%} of voxels needed scores; "
         f"{np.mean(ours != theirs):.1e} of labels differ"
     )

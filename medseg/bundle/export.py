@@ -28,6 +28,7 @@ from medseg.inference.runtimes import (
     torch_network,
 )
 from medseg.inference.slabs import Network, VolumeSource
+from medseg.inference.steady import steady
 
 NAMES = {
     "onnx": "model.onnx",
@@ -75,7 +76,7 @@ def _written(module: torch.nn.Module, window: torch.Tensor, to: str, path: Path)
     else:
         import openvino
 
-        between = export_onnx(module, window, path.with_suffix(".onnx"))
+        between = export_onnx(steady(module), window, path.with_suffix(".onnx"))
         openvino.save_model(openvino.convert_model(str(between)), str(path), compress_to_fp16=False)
         between.unlink()
 

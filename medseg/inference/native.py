@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from medseg.inference.decision import ACTIVATIONS, Decision, native_codes
+from medseg.inference.corners import native_codes
+from medseg.inference.decision import ACTIVATIONS, Decision
 
 # Here and not where they are used: compiling writes a cache, which a stranger's bundle may not.
 from medseg.inference.kernels import decide, winners

@@ -17,6 +17,7 @@ import torch
 
 from medseg.errors import MedsegError
 from medseg.inference.slabs import Network
+from medseg.inference.steady import steady
 
 RUNTIMES = ("torch", "onnx", "openvino")
 MODULES = {"onnx": "onnxruntime", "openvino": "openvino"}
@@ -137,8 +138,9 @@ def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> N
     if runtime == "torch":
         return torch_network(network)
     needs(runtime, window.device)
-    path = _exported(network, window)
-    scores = onnx_network(path) if runtime == "onnx" else openvino_network(path)
+    is_onnx = runtime == "onnx"
+    path = _exported(network if is_onnx else steady(network), window)
+    scores = onnx_network(path) if is_onnx else openvino_network(path)
     expected, got = torch_network(network)(window), scores(window)
     off = float((expected - got).abs().max() / expected.abs().max().clamp(min=1e-6))
     if not off <= TOLERANCE:

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from medseg.errors import BundleError
 from medseg.inference import LabelMapInferer, MirroredWindowInferer
-from medseg.inference.decision import Decision, lowest_score, native_codes
+from medseg.inference.corners import native_codes
+from medseg.inference.decision import Decision, lowest_score
 from medseg.inference.native import native_labels
 from medseg.inference.wayback import axis_map
 

@@ -51,6 +51,8 @@ def plans() -> dict[str, Any]:
         "use_mask_for_norm": [False],
         "resampling_fn_data": name,
         "resampling_fn_data_kwargs": {**resampling, "order": 3},
+        "resampling_fn_seg": name,
+        "resampling_fn_seg_kwargs": {**resampling, "is_seg": True, "order": 1},
         "resampling_fn_probabilities": name,
         "resampling_fn_probabilities_kwargs": {**resampling, "order": 1},
         "architecture": {},

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+import torch.nn.functional as F
 
 
 class SteadyNorm(torch.nn.Module):
@@ -22,26 +23,25 @@ class SteadyNorm(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised scores of shape (batch, channel, …)."""
-        if self.n_groups is None:
-            # Without a sixth axis OpenVINO keeps its own order of memory.
-            out = self._normalised(x)
-        else:
-            out = self._normalised(x.unflatten(1, (self.n_groups, -1))).flatten(1, 2)
+        grouped = x
+        if self.n_groups is not None:
+            grouped = x.unflatten(1, (self.n_groups, -1)).flatten(2, 3)
+        centred = grouped - _mean(grouped)
+        out = (centred * torch.rsqrt(_mean(centred * centred) + self.eps)).reshape(x.shape)
         if self.weight is None:
             return out
         shape = (1, -1, *[1] * (x.ndim - 2))
         return out * self.weight.view(shape) + self.bias.view(shape)
 
-    def _normalised(self, x: torch.Tensor) -> torch.Tensor:
-        centred = x - _mean(x)
-        return centred * torch.rsqrt(_mean(centred * centred) + self.eps)
-
 
 def _mean(x: torch.Tensor) -> torch.Tensor:
-    """Over all axes from the third on, the last one first."""
-    for axis in range(x.ndim - 1, 1, -1):
-        x = x.mean(axis, keepdim=True)
-    return x
+    """Over all axes from the third on, the last one first.
+
+    That one by pooling: OpenVINO would take one mean of means for a mean of all, and sum in one go again.
+    """
+    pool = (F.avg_pool1d, F.avg_pool2d, F.avg_pool3d)[x.ndim - 3]
+    lines = pool(x, (*[1] * (x.ndim - 3), x.shape[-1]))
+    return lines.mean(tuple(range(2, x.ndim)), keepdim=True)
 
 
 def steady(network: torch.nn.Module) -> torch.nn.Module:

@@ -9,6 +9,7 @@ import numpy as np
 from medseg.metrics.catalogue import at_tolerance
 from medseg.metrics.definitions import Definition
 from medseg.metrics.measures import Distances, SurfaceDistances
+from medseg.metrics.overlap import ratio
 
 NAN = float("nan")
 
@@ -49,8 +50,8 @@ def tolerance_metrics(
             _within(surface.from_reference, surface.reference_weights, limit),
             _within(surface.from_prediction, surface.prediction_weights, limit),
         ]
-        shares = [inside / whole if whole else NAN for inside, whole in within]
-        pooled = sum(i for i, _ in within) / max(sum(w for _, w in within), 1e-300)
+        shares = [ratio(inside, whole) for inside, whole in within]
+        pooled = ratio(sum(i for i, _ in within), sum(w for _, w in within))
         nsd = _mean_of(shares) if how.nsd_rule == "mean_of_ratios" else pooled
         found[at_tolerance(nsd_name, tolerance)] = nsd
         found[at_tolerance("boundary_f1", tolerance)] = _harmonic(*shares)

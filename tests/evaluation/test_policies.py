@@ -13,6 +13,7 @@ from medseg.data.label_maps import read_label_map
 from medseg.evaluation import Evaluation, Inputs, Options, evaluate
 from medseg.evaluation.cases import CaseResult
 from medseg.metrics import score
+from medseg.metrics.scoring import Engine
 
 AFFINE = np.diag([-1.0, 1.5, 2.0, 1.0])
 
@@ -182,6 +183,17 @@ def test_p11_ignored_voxels_count_for_nothing_and_ask_no_distance(bench: Bench, 
     assert (found["dice"], found["hausdorff_mm"], found["nsd_surfel_1mm"]) == (1, 0, 1)
     assert found["tn_voxels"] + found["tp_voxels"] == 8 * 11 * 10
     assert bench.row().score["organ"].metrics["dice"] < 1  # type: ignore[index]
+
+
+@pytest.mark.parametrize("engine", ["numba", "scipy"])
+def test_p11_where_all_surface_lies_at_ignored_voxels_no_surface_score_is_defined(engine: Engine) -> None:
+    reference = np.full((5, 5, 5), 9, np.uint8)
+    reference[2, 2, 2] = 1
+    prediction = (reference == 1).astype(np.uint8)
+    found = score(prediction, reference, {"it": 1}, (1.0, 1.0, 1.0), ignore_label=9, engine=engine)["it"]
+    names = ("hausdorff_mm", "hd95_mm", "assd_mm", "nsd_1mm", "nsd_surfel_1mm", "boundary_f1_1mm")
+    assert np.isnan([found.metrics[name] for name in names]).all()
+    assert found.metrics["dice"] == 1
 
 
 def test_p11_the_preset_monai_counts_ignored_voxels_as_background_of_both(bench: Bench) -> None:

@@ -13,8 +13,9 @@ from medseg.arrays import Affine
 from medseg.data.findings import BLOCKS, WARNING, Finding
 from medseg.data.reading import Image, examine
 from medseg.data.series import examine_series
-from medseg.errors import DataError, GeometryError
+from medseg.errors import DataError
 from medseg.inference.cases import Case
+from medseg.inference.one_grid import is_alike, on_grid_of
 from medseg.inference.pictures import fitted, in_true_colours, picture_file
 from medseg.inference.scan import open_scan
 from medseg.writers import read_header
@@ -76,8 +77,9 @@ def stage(
         image, found = examine_series(series[number]) if source is None else examine(source)
         image = _flat(_accepted(image, found, allow, source))
         notes += [f.found for f in found if f.severity == WARNING or f.rule in allow]
-        if first is not None:
-            _check_alike(first, image, source)
+        if first is not None and not is_alike(first, image):
+            image = on_grid_of(first, image, allow, f"channel {number + 1}")
+            notes.append(f"channel {number + 1} was resampled to the first channel's grid")
         whole = _finite(image, allow, source)
         if image.has_grid:
             files.append(_volume_file(whole, source, folder / f"channel_{number}", whole is image))
@@ -189,16 +191,6 @@ def _not_finite(name: str, n: int, of: str) -> DataError:
         "finite values",
         "mend it, or --allow finite reads them as the smallest value",
     )
-
-
-def _check_alike(first: Image, other: Image, source: Path | None) -> None:
-    same = first.shape == other.shape and first.has_grid == other.has_grid
-    if not same or not np.allclose(first.affine, other.affine, atol=1e-3):
-        raise GeometryError(
-            f"{source}: shape {other.shape} at another place than the first channel's {first.shape}",
-            "channels on one grid",
-            "resample them to one",
-        )
 
 
 def _volume_file(image: Image, source: Path | None, target: Path, is_unchanged: bool) -> Path:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from medseg.distributed.shares import Machine, shares
 from medseg.distributed.spread import N_TRIES, Doer, Item, Result, Work
 from medseg.errors import MedsegError
 
@@ -33,7 +34,8 @@ def on_ray(work: Work[Item, Result], address: str, n_workers: int = 0) -> Iterat
 
     Args:
         address: of the cluster's head (``ray://HOST:10001``, ``auto``), or ``local`` for one on this machine.
-        n_workers: actors; 0 for one per GPU of the cluster, or one per two cores where it has none.
+        n_workers: actors; 0 for one per GPU of the cluster, or one per two cores where it has none. Never
+            more than have a place.
 
     Raises:
         MedsegError: the extra ``ray`` is not installed, the cluster can't be reached, or a worker can't be
@@ -41,12 +43,11 @@ def on_ray(work: Work[Item, Result], address: str, n_workers: int = 0) -> Iterat
     """
     ray = _connected(address, n_workers)
     try:
-        n_gpus, n_cpus = (int(ray.cluster_resources().get(kind, 0)) for kind in ("GPU", "CPU"))
-        n = min(n_workers or n_gpus or max(n_cpus // 2, 1), max(len(work.items), 1))
-        share = {"num_gpus": min(n_gpus / n, 1)} if n_gpus else {}
-        cores = max(n_cpus // n, 1)
-        actor = ray.remote(**share, num_cpus=cores, max_restarts=0)(Actor)
-        yield from _spread(ray, lambda: actor.remote(work.make, cores), work, n)
+        alive = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+        machines = [Machine(int(has.get("CPU", 0)), int(has.get("GPU", 0))) for has in alive]
+        n, cores, part = shares(machines, n_workers, len(work.items))
+        actor = ray.remote(num_gpus=part, num_cpus=cores, max_restarts=0)(Actor)
+        yield from _spread(ray, lambda: actor.remote(work.make, max(cores, 1)), work, n)
     finally:
         ray.shutdown()
 

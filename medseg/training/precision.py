@@ -7,7 +7,6 @@ from typing import Any
 
 import torch
 from monai.inferers import SimpleInferer
-from torch.nn import functional as F
 from torch.overrides import TorchFunctionMode
 
 
@@ -47,28 +46,24 @@ class MixedPrecisionInferer(SimpleInferer):
 
 
 class _Mended(TorchFunctionMode):
-    """Keeps depthwise convolutions in float32, and strided ones from ending in a single column.
+    """Keeps depthwise convolutions in float32, and those whose output is one or two columns wide.
 
     In torch 2.13 the gradients of a depthwise convolution take oneDNN up to eight times as long in bfloat16
     (240 channels, 5 x 5, channels last: 69 ms for 13).
 
-    A single column it computes wrongly: its bfloat16 kernel for AMX units reads memory that nobody wrote, up
-    to NaN, where a convolution strides along the last axis and its output has one voxel there, as in the
-    deepest level for a patch of 32. Two columns are computed instead and one is kept. Can go when
-    `tests/training/test_precision.py` passes without it on a CPU with AMX.
+    Narrow ones it computes wrongly, from memory that nobody wrote, up to NaN: with AMX the output of a stride
+    into one column, with AVX512-BF16 the gradient of the weights where the output has one column (stride 2)
+    or two (3D, stride 1). In the deepest level for small patches float32 costs next to nothing.
+    Can go when `tests/training/test_precision.py` passes without it on both kinds of CPU.
     """
 
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        if func not in (torch.conv2d, torch.conv3d):
+        convolves = func in (torch.conv2d, torch.conv3d)
+        if not convolves or not (_is_depthwise(*args, **kwargs) or _is_narrow(*args, **kwargs)):
             return func(*args, **kwargs)
-        if _is_depthwise(*args, **kwargs):
-            with torch.autocast("cpu", enabled=False):
-                return func(args[0].float(), *args[1:], **kwargs)
-        more = _missing_column(*args, **kwargs)
-        if more == 0:
-            return func(*args, **kwargs)
-        return func(F.pad(args[0], (0, more)), *args[1:], **kwargs)[..., :1]
+        with torch.autocast("cpu", enabled=False):
+            return func(args[0].float(), *args[1:], **kwargs)
 
 
 def _is_depthwise(x: torch.Tensor, *args: Any, groups: int = 1, **_: Any) -> bool:
@@ -77,7 +72,7 @@ def _is_depthwise(x: torch.Tensor, *args: Any, groups: int = 1, **_: Any) -> boo
     return bool(1 < asked == x.shape[1])
 
 
-def _missing_column(
+def _is_narrow(
     x: torch.Tensor,
     weight: torch.Tensor,
     bias: torch.Tensor | None = None,  # noqa: ARG001  (torch's signature)
@@ -85,14 +80,13 @@ def _missing_column(
     padding: Any = 0,
     dilation: Any = 1,
     groups: int = 1,  # noqa: ARG001
-) -> int:
-    """How many voxels at the end make two columns out of one; 0 where there are two or no stride."""
+) -> bool:
+    """True where the output of a convolution has at most two columns along its last axis."""
     s, p, d = (v if isinstance(v, int | str) else v[-1] for v in (stride, padding, dilation))
-    # A padding that is a word goes with a stride of one.
-    if s == 1 or isinstance(p, str):
-        return 0
-    n_columns = (x.shape[-1] + 2 * p - d * (weight.shape[-1] - 1) - 1) // s + 1
-    return int(s) if n_columns == 1 else 0
+    taken = d * (weight.shape[-1] - 1)
+    if isinstance(p, str):  # such a padding goes with a stride of one
+        return x.shape[-1] - (taken if p == "valid" else 0) <= 2
+    return bool((x.shape[-1] + 2 * p - taken - 1) // s + 1 <= 2)
 
 
 def has_bfloat16_units() -> bool:

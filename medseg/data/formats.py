@@ -17,6 +17,7 @@ from medseg.data.findings import NOTE, WARNING, Finding, UnreadableError, said, 
 from medseg.data.grid import affine_findings
 from medseg.data.intact import verify
 from medseg.data.intact_pictures import verify_picture
+from medseg.data.itk_locale import locale_kept
 
 Loaded = tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]
 
@@ -64,6 +65,7 @@ def _pixels(picture: Any) -> npt.NDArray[Any]:
     return np.asarray(picture)
 
 
+@locale_kept()
 def load_by_itk(path: Path) -> Loaded:
     """A volume that SimpleITK knows, once its length is verified where the format allows it."""
     import SimpleITK

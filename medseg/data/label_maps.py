@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
+from medseg.data.itk_locale import locale_kept
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES, read_nifti
 from medseg.errors import DataError, GeometryError, LabelError
 
@@ -174,6 +175,7 @@ def _from_nifti(path: Path, content: memoryview) -> _Read:
     return array, image.affine, spacing, f"header of {image.source}", image.flags
 
 
+@locale_kept()
 def _from_sitk(path: Path) -> _Read:
     import SimpleITK
 

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.data.geometry import SAME_GRID_VOXELS
+from medseg.data.itk_locale import locale_kept
 from medseg.data.label_maps import LabelMapFile
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES
 from medseg.errors import DataError
@@ -57,6 +58,7 @@ def _read(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64] | None]
     return _read_sitk(path)
 
 
+@locale_kept()
 def _read_sitk(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     import SimpleITK
 

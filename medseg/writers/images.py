@@ -8,6 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, LabelMap
+from medseg.data.itk_locale import locale_kept
 from medseg.errors import GeometryError, OutputError
 from medseg.writers.nifti import replacing, smallest_type
 
@@ -15,6 +16,7 @@ VOLUMES = (".nrrd", ".mha")
 PICTURES = (".png", ".tif")
 
 
+@locale_kept()
 def write_volume(
     path: Path, labels: LabelMap, affine: Affine, *, like: Path | None = None, overwrite: bool = False
 ) -> Path:

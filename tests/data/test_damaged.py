@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import locale
 import re
 import struct
 import zlib
@@ -14,7 +15,10 @@ import SimpleITK
 from PIL import Image
 
 from benchmarks.damaged_files import attacked, dicom, pictures, volumes
+from medseg.data.formats import load_by_itk
 from medseg.data.isolation import Reader
+from medseg.data.itk_locale import locale_kept
+from medseg.data.label_maps import read_label_map
 from medseg.data.reading import examine, read_image
 from medseg.errors import DataError
 
@@ -92,7 +96,8 @@ def test_a_cut_file_of_old_formats_is_refused_where_simpleitk_says_nothing(
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.full((9, 9, 9), 7, np.int16)), str(path))
     assert (read_image(path, reader=reader).array == 7).all()
     path.write_bytes(path.read_bytes()[:-300])
-    assert SimpleITK.ReadImage(str(path)).GetSize() == (9, 9, 9)
+    with locale_kept():
+        assert SimpleITK.ReadImage(str(path)).GetSize() == (9, 9, 9)
     with pytest.raises(DataError, match="1158 of 1458 bytes of image"):
         read_image(path, reader=reader)
 
@@ -119,3 +124,11 @@ def test_an_error_never_tells_the_folder_that_its_file_lies_in(tmp_path: Path, r
     _, found = examine(path, reader=reader)
     assert found
     assert not any("Doe" in f.found for f in found)
+
+
+def test_the_locale_survives_a_vtk_file(tmp_path: Path) -> None:
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 2, 2), np.uint8)), str(tmp_path / "a.vtk"))
+    before = locale.setlocale(locale.LC_ALL)
+    load_by_itk(tmp_path / "a.vtk")
+    read_label_map(tmp_path / "a.vtk")
+    assert locale.setlocale(locale.LC_ALL) == before

@@ -18,7 +18,6 @@ from benchmarks.damaged_files import attacked, dicom, pictures, volumes
 from medseg.data.formats import load_by_itk
 from medseg.data.isolation import Reader
 from medseg.data.itk_locale import locale_kept
-from medseg.data.label_maps import read_label_map
 from medseg.data.reading import examine, read_image
 from medseg.errors import DataError
 
@@ -130,5 +129,4 @@ def test_the_locale_survives_a_vtk_file(tmp_path: Path) -> None:
     SimpleITK.WriteImage(SimpleITK.GetImageFromArray(np.zeros((2, 2, 2), np.uint8)), str(tmp_path / "a.vtk"))
     before = locale.setlocale(locale.LC_ALL)
     load_by_itk(tmp_path / "a.vtk")
-    read_label_map(tmp_path / "a.vtk")
     assert locale.setlocale(locale.LC_ALL) == before

@@ -17,7 +17,7 @@ from medseg.data.findings import NOTE, WARNING, Finding, UnreadableError, said, 
 from medseg.data.grid import affine_findings
 from medseg.data.intact import verify
 from medseg.data.intact_pictures import verify_picture
-from medseg.data.itk_locale import locale_kept
+from medseg.itk_locale import locale_kept
 
 Loaded = tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]
 

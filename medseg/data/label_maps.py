@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
-from medseg.data.itk_locale import locale_kept
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES, read_nifti
 from medseg.errors import DataError, GeometryError, LabelError
+from medseg.itk_locale import locale_kept
 
 SITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".seg.nrrd")
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")

@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.data.geometry import SAME_GRID_VOXELS
-from medseg.data.itk_locale import locale_kept
 from medseg.data.label_maps import LabelMapFile
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES
 from medseg.errors import DataError
+from medseg.itk_locale import locale_kept
 
 _PICTURES = (".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp")
 

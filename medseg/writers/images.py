@@ -8,8 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, LabelMap
-from medseg.data.itk_locale import locale_kept
 from medseg.errors import GeometryError, OutputError
+from medseg.itk_locale import locale_kept
 from medseg.writers.nifti import replacing, smallest_type
 
 VOLUMES = (".nrrd", ".mha")

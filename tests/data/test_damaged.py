@@ -17,9 +17,9 @@ from PIL import Image
 from benchmarks.damaged_files import attacked, dicom, pictures, volumes
 from medseg.data.formats import load_by_itk
 from medseg.data.isolation import Reader
-from medseg.data.itk_locale import locale_kept
 from medseg.data.reading import examine, read_image
 from medseg.errors import DataError
+from medseg.itk_locale import locale_kept
 
 
 @pytest.fixture(scope="module")

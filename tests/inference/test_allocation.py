@@ -21,10 +21,12 @@ if sys.argv[1] == "kept":
 x = torch.zeros(16 << 20)
 for _ in range(4):
     (x + 1) * 2
-before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
+faults = []
 for _ in range(4):
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
     (x + 1) * 2
-print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+    faults.append(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
+print(4 * min(faults))
 return_freed_memory()
 print(resident_bytes() >> 20)
 """
@@ -38,7 +40,7 @@ def faults_and_mib(way: str) -> list[int]:
 @pytest.mark.skipif(not keep_freed_memory(), reason="glibc alone can be told")
 def test_results_of_one_size_are_put_where_the_last_ones_were_and_given_back_when_asked() -> None:
     (plain, without), (kept, held) = faults_and_mib("plain"), faults_and_mib("kept")
-    # 128 MB for each of four rounds, in pages of 4 kB.
+    # 128 MB a round, in pages of 4 kB: four times the best of four, for a block may land elsewhere once.
     assert plain > 100_000
-    assert kept < plain / 4  # a block may land elsewhere once
+    assert kept < plain / 10
     assert held < without + 32

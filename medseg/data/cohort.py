@@ -6,9 +6,8 @@ not widen the bound. Limits are wide on purpose: a check that cries wolf is swit
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -18,13 +17,12 @@ from medseg.data.duplicates import duplicate_findings
 from medseg.data.findings import BLOCKS, WARNING, Finding
 from medseg.data.looks import look_findings
 from medseg.data.manifest import Manifest
-from medseg.data.outliers import MAD_TO_SD, is_outlier, robust_z
+from medseg.data.outliers import FEWEST_CASES, is_outlier, robust_z
 from medseg.data.profiles import CaseProfile, StructureProfile
+from medseg.data.sides import side_findings
 
-_FEWEST = 6
 # A structure counts as lost where at least so many cases are labelled and only this share is without it.
 _MANY, _RARE = 15, 0.01
-_SIDES = {"left": -1, "l": -1, "lh": -1, "right": 1, "r": 1, "rh": 1}
 
 
 def cohort_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
@@ -34,7 +32,7 @@ def cohort_findings(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list
     found += _dimensions(profiles)
     found += _never(manifest, profiles) + _lost(manifest, profiles)
     found += _outliers(manifest, profiles)
-    found += _sides(manifest, profiles)
+    found += side_findings(_names(manifest), profiles)
     found += channel_findings(manifest, profiles)
     found += look_findings(profiles)
     return found
@@ -122,7 +120,7 @@ def _outliers(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Findi
     alike = [replace(p, structures=[s for s in p.structures if len(s.centre) == usual[0][0]]) for p in alike]
     for number, name in _names(manifest).items():
         pairs = [(p, s) for p in alike for s in p.structures if s.number == number and s.voxels]
-        if len(pairs) < _FEWEST:
+        if len(pairs) < FEWEST_CASES:
             continue
         found += _volumes(name, pairs) + _positions(name, pairs) + _intensities(name, pairs)
     return found
@@ -168,7 +166,7 @@ def _positions(name: str, pairs: Pairs) -> list[Finding]:
 def _intensities(name: str, pairs: Pairs) -> list[Finding]:
     longest = max(len(s.intensity) for _, s in pairs)
     whole = [(p, s) for p, s in pairs if len(s.intensity) == longest]
-    if not longest or len(whole) < _FEWEST:
+    if not longest or len(whole) < FEWEST_CASES:
         return []
     means = np.array([s.intensity for _, s in whole])
     far = is_outlier(means, floor=0.05, least=0.5)
@@ -187,67 +185,3 @@ def _intensities(name: str, pairs: Pairs) -> list[Finding]:
 def _outlier(what: str, p: CaseProfile, found: str, expected: str) -> Finding:
     do = "look at this case: is the label map its own, complete and on the right structure?"
     return Finding(f"outlier-{what}", WARNING, found, expected, do, p.case)
-
-
-def _sides(manifest: Manifest, profiles: Sequence[CaseProfile]) -> list[Finding]:
-    """Left structures that lie on the right: by name, and without names by the side where the others lie."""
-    pairs = list(_pairs_of_sides(_names(manifest)))
-    found = []
-    for p in profiles:
-        at = {s.number: s.centre[0] for s in p.structures if s.voxels and p.has_grid}
-        wrong = [stem for left, right, stem in pairs if left in at and right in at and at[left] > at[right]]
-        if wrong:
-            text = f"left {wrong[0]} lies to the patient's right of right {wrong[0]}"
-            bad = Finding("sides", BLOCKS, text, "left on the left", "correct the header or swap the labels")
-            found.append(bad.at(p.case))
-    accused = {f.case for f in found}
-    return found + [f for f in _mirrored(profiles) if f.case not in accused]
-
-
-def _pairs_of_sides(names: dict[int, str]) -> Iterable[tuple[int, int, str]]:
-    """(left number, right number, common name) of structures whose names differ in their side alone."""
-    sides: dict[str, dict[int, int]] = defaultdict(dict)
-    for number, name in names.items():
-        words = [w for w in re.split(r"[^a-z0-9]+", name.lower()) if w]
-        side = [_SIDES[w] for w in words if w in _SIDES]
-        if len(side) == 1:
-            sides[" ".join(w for w in words if w not in _SIDES)][side[0]] = number
-    for stem, known in sides.items():
-        if len(known) == 2:
-            yield known[-1], known[1], stem
-
-
-def _mirrored(profiles: Sequence[CaseProfile]) -> list[Finding]:
-    """Cases whose off-centre structures all lie at the mirror image of where the others have them."""
-    by_number: dict[int, list[tuple[str, float]]] = defaultdict(list)
-    for p in profiles:
-        for s in p.structures:
-            if p.has_grid and s.voxels:
-                by_number[s.number].append((p.case, s.centre[0]))
-    votes: dict[str, list[bool]] = defaultdict(list)
-    usual = 0.0
-    for entries in by_number.values():
-        x = np.array([v for _, v in entries])
-        middle, spread = float(np.median(x)), float(MAD_TO_SD * np.median(np.abs(x - np.median(x))))
-        if len(entries) < _FEWEST or abs(middle) < 0.05 or abs(middle) < 3 * spread:
-            continue
-        usual = middle
-        reach = max(1.5 * spread, 0.3 * abs(middle))
-        for case, value in entries:
-            other_side = -value * np.sign(middle)
-            votes[case].append(abs(middle) - reach <= other_side <= abs(middle) + 4 * spread)
-    accused = [case for case, mirrored in votes.items() if all(mirrored)]
-    # Lesions lie on either side: where many are mirrored, none is wrong.
-    if len(accused) > max(1, len(votes) // 10):
-        return []
-    return [
-        Finding(
-            "sides",
-            WARNING,
-            "the structures lie at the mirror image of where the other cases have them",
-            f"the {'left' if usual < 0 else 'right'} side",
-            "left and right may be exchanged: look at the header and at the picture",
-            case,
-        )
-        for case in accused
-    ]

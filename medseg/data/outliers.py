@@ -7,6 +7,8 @@ import numpy.typing as npt
 
 # 1.4826 makes the median absolute deviation a standard deviation where the values are normal.
 MAD_TO_SD = 1.4826
+# Of fewer cases than these, nobody can say what is usual for a structure.
+FEWEST_CASES = 6
 
 
 def robust_z(values: npt.NDArray[np.float64], floor: float) -> npt.NDArray[np.float64]:

@@ -16,50 +16,21 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
+from medseg.data.label_map_errors import (
+    ColourLabelsError,
+    DamagedFileError,
+    NanLabelsError,
+    NonIntegerLabelsError,
+    SeveralPagesError,
+    SpacingError,
+)
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES, read_nifti
-from medseg.errors import DataError, GeometryError, LabelError
 from medseg.itk_locale import locale_kept
 
 SITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".seg.nrrd")
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
 LABEL_MAP_SUFFIXES = (*NIFTI_SUFFIXES, *SITK_SUFFIXES, *IMAGE_SUFFIXES)
 _NEAR_INTEGER = 1e-3
-
-
-class DamagedFileError(DataError):
-    """A file that cannot be read to its end."""
-
-    status = "unreadable"
-
-
-class NanLabelsError(LabelError):
-    """A label map in which some voxels hold no number."""
-
-    status = "nan_labels"
-
-
-class NonIntegerLabelsError(LabelError):
-    """A label map whose values are not whole numbers, for example probabilities."""
-
-    status = "non_integer"
-
-
-class ColourLabelsError(LabelError):
-    """A picture in colours where one number per voxel is needed."""
-
-    status = "rgb"
-
-
-class SeveralPagesError(DataError):
-    """A picture file with more than one page, of which a reader would see the first alone."""
-
-    status = "several_pages"
-
-
-class SpacingError(GeometryError):
-    """A header whose voxel size is zero, negative or not a number."""
-
-    status = "spacing"
 
 
 @dataclass(frozen=True)

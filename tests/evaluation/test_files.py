@@ -14,7 +14,8 @@ import SimpleITK
 from PIL import Image
 from pyarrow import parquet
 
-from medseg.data.label_maps import DamagedFileError, read_label_map
+from medseg.data.label_map_errors import DamagedFileError
+from medseg.data.label_maps import read_label_map
 from medseg.errors import DataError, MedsegError
 from medseg.evaluation import Inputs, Options, evaluate, schema
 from medseg.evaluation.matching import Reference, case_ids, match, without_affixes

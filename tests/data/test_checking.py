@@ -19,8 +19,9 @@ from medseg.data.checking import SCHEMA, _request, check, format_fixes, format_r
 from medseg.data.child import HERE
 from medseg.data.cohort import cohort_findings
 from medseg.data.findings import worst_first
-from medseg.data.phantoms import phantom, write_phantoms
+from medseg.data.phantoms import write_phantoms
 from medseg.data.profile import profile
+from medseg.data.synthesis import phantom
 from medseg.errors import ManifestError
 
 VICTIM = "phantom_003"

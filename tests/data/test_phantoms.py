@@ -6,7 +6,8 @@ import pytest
 from PIL import Image
 
 from medseg.data import read_manifest
-from medseg.data.phantoms import phantom, phantom_picture, write_phantoms
+from medseg.data.phantoms import write_phantoms
+from medseg.data.synthesis import phantom, phantom_picture
 from medseg.errors import MedsegError, OutputError
 
 

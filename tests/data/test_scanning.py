@@ -16,9 +16,9 @@ from medseg.data import read_manifest, write_manifest
 from medseg.data.checking import check
 from medseg.data.child import HERE
 from medseg.data.isolation import Reader
-from medseg.data.phantoms import phantom, phantom_picture
 from medseg.data.scanning import scan
 from medseg.data.splits import split
+from medseg.data.synthesis import phantom, phantom_picture
 from medseg.errors import ManifestError
 from medseg.planning.fingerprint import fingerprint
 from medseg.planning.page import write_fingerprint

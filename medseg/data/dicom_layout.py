@@ -9,11 +9,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from medseg.data.case_keys import is_label
 from medseg.data.findings import UnreadableError
 from medseg.data.isolation import Reader
 from medseg.data.layouts import Layout
 from medseg.data.manifest import Case
-from medseg.data.pairing import is_label, pair
+from medseg.data.pairing import pair
 from medseg.data.reading import examine, looks_dicom
 
 _NO_SCANS = {"SEG", "RTSTRUCT", "RTPLAN", "RTDOSE", "SR", "PR", "KO", "DOC", "REG", "ECG"}

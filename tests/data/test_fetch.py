@@ -9,8 +9,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from medseg.data.fetch import check_address, download, fetch, fetch_archives
+from medseg.data.fetch import fetch, fetch_archives
 from medseg.data.manifest import Case, Manifest
+from medseg.data.transfer import check_address, download
 from medseg.errors import DownloadError, OutputError
 
 FILES = {"imagesTr/a.nii.gz": b"image" * 5000, "labelsTr/a.nii.gz": bytes(range(256)) * 300}

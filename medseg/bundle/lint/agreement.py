@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from medseg.bundle.lint.config import SEP, UNKNOWN, Config
+from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding, nearest
+from medseg.bundle.lint.syntax import SEP
 from medseg.bundle.lint.tree import Node
 
 NETWORK = "network_def"

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from medseg.bundle.lint.config import SEP, UNKNOWN, Config, placeholders, references
+from medseg.bundle.lint.config import UNKNOWN, Config
+from medseg.bundle.lint.syntax import SEP, placeholders, references
 from medseg.bundle.lint.tree import Node
 
 ABSENT = object()

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from medseg.bundle.archives import demand_folder
 from medseg.bundle.lint.agreement import check_agreement, check_metrics
-from medseg.bundle.lint.config import SUFFIXES, Config, normal
+from medseg.bundle.lint.config import SUFFIXES, Config
 from medseg.bundle.lint.expressions import why_not
 from medseg.bundle.lint.files import (
     check_large_files,
@@ -26,6 +26,7 @@ from medseg.bundle.lint.references import check_references, dangling
 from medseg.bundle.lint.required import INFERENCE, TRAIN, check_required, check_unused
 from medseg.bundle.lint.scores import check_activation, check_scores
 from medseg.bundle.lint.source import MAX_BYTES, read_source
+from medseg.bundle.lint.syntax import normal
 from medseg.bundle.lint.targets import check_targets
 from medseg.bundle.lint.tree import Node, Source, SourceError
 from medseg.bundle.lint.values import check_values

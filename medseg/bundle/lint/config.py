@@ -10,30 +10,14 @@ from typing import Any
 
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.source import MAX_NODES, read_source
+from medseg.bundle.lint.syntax import SEP, normal, placeholders, references
 from medseg.bundle.lint.tree import MAX_DEPTH, Node, SourceError
 
-SEP = "::"
-REFERENCE = re.compile(r"@(?:\w*)(?:::\w*)*")
 SUFFIXES = (".json", ".yaml", ".yml")
 UNKNOWN = object()
 """What `Config.known` gives for a value that only running the config would tell."""
 _RELATIVE = re.compile(r"[@%]:{2,}")
 _FILE_MACRO = re.compile(r"(?P<path>.*\.(?:json|yaml|yml))(?:::(?P<id>.*))?$", re.IGNORECASE)
-
-
-def normal(text: str) -> str:
-    """An id or value with MONAI's old separator ``#`` written as ``::``."""
-    return text.replace("#", SEP)
-
-
-def references(value: object) -> list[str]:
-    """The ids that a value refers to: all of an expression's, or the one that a whole string is."""
-    if not isinstance(value, str):
-        return []
-    text = normal(value)
-    if text.startswith("$"):
-        return [m[1:] for m in REFERENCE.findall(text) if m != "@"]
-    return [text[1:]] if len(text) > 1 and REFERENCE.fullmatch(text) else []
 
 
 class Config:
@@ -220,23 +204,6 @@ def _with(node: Node, path: Sequence[str], new: Node) -> Node:
         at = int(path[0])
         value = [*node.value[:at], _with(node.value[at], path[1:], new), *node.value[at + 1 :]]
     return Node(value, node.line, node.file)
-
-
-def placeholders(text: str) -> tuple[str, dict[str, str]]:
-    """An expression without its ``$``, each reference replaced by a name; and the id of each name.
-
-    >>> placeholders("$len(@labels) + @net#extra")
-    ('len(_ref0_) + _ref1_', {'_ref0_': 'labels', '_ref1_': 'net::extra'})
-    """
-    names: dict[str, str] = {}
-
-    def replace(match: re.Match[str]) -> str:
-        if match[0] == "@":
-            return "@"
-        names[f"_ref{len(names)}_"] = match[0][1:]
-        return f"_ref{len(names) - 1}_"
-
-    return REFERENCE.sub(replace, normal(text).removeprefix("$").strip()), names
 
 
 def _value(tree: ast.AST, names: dict[str, Any]) -> Any:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medseg.bundle.lint.config import SEP
 from medseg.bundle.lint.finding import Finding, nearest
+from medseg.bundle.lint.syntax import SEP
 from medseg.bundle.lint.tree import Node
 
 _DTYPES = frozenset(["bool", "float", "int", "half", "double", "bfloat16", "string", "complex64"])

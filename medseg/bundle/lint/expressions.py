@@ -23,8 +23,9 @@ from medseg.bundle.lint.allowed import (
     RefusedError,
     dotted,
 )
-from medseg.bundle.lint.config import Config, placeholders
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.growth import refuse_growth
+from medseg.bundle.lint.syntax import placeholders
 
 _WORDS = {
     "Lambda": "a lambda",

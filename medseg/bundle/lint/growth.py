@@ -6,7 +6,8 @@ import ast
 from collections.abc import Iterator
 
 from medseg.bundle.lint.allowed import FILE_CALLS, RefusedError, dotted
-from medseg.bundle.lint.config import UNKNOWN, Config, placeholders
+from medseg.bundle.lint.config import UNKNOWN, Config
+from medseg.bundle.lint.syntax import placeholders
 
 LARGEST = 1_000_000
 _BITS = 4096

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from medseg.bundle.lint.config import SEP, Config, normal
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import nearest
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.signature import signature
+from medseg.bundle.lint.syntax import SEP, normal
 from medseg.bundle.lint.targets import SPECIAL
 from medseg.errors import OverrideError
 

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from medseg.bundle.lint.chain import ABSENT, Chain, Part, chain, parts
-from medseg.bundle.lint.config import SEP, UNKNOWN, Config
+from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding, nearest
+from medseg.bundle.lint.syntax import SEP
 
 _SAME = {
     "Spacing": ("pixdim",),

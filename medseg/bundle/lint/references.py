@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medseg.bundle.lint.config import SEP, Config, normal, references
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.source import MAX_NODES
+from medseg.bundle.lint.syntax import SEP, normal, references
 from medseg.bundle.lint.tree import Node
 
 _LOOKED_UP = 100

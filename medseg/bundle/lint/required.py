@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from medseg.bundle.lint.config import SEP, Config
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.references import used_ids
+from medseg.bundle.lint.syntax import SEP
 from medseg.bundle.lint.tree import Node
 
 # monai 1.6.1, monai/bundle/properties.py; "run" is what `python -m monai.bundle run` runs.

@@ -10,8 +10,9 @@ from collections.abc import Iterator
 from typing import Any
 
 from medseg.bundle.lint.chain import ABSENT, Chain, Part, chain, parts, resolved
-from medseg.bundle.lint.config import SEP, UNKNOWN, Config
+from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding
+from medseg.bundle.lint.syntax import SEP
 
 PRED = "pred"
 _DICE_LIKE = frozenset(["DiceLoss", "DiceCELoss", "DiceFocalLoss", "GeneralizedDiceLoss", "TverskyLoss"])

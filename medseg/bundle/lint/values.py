@@ -6,9 +6,10 @@ import math
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from medseg.bundle.lint.config import SEP, UNKNOWN, Config
+from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding
 from medseg.bundle.lint.signature import Signature
+from medseg.bundle.lint.syntax import SEP
 from medseg.bundle.lint.tree import Node
 
 _POSITIVE = ("max_epochs", "batch_size", "sw_batch_size", "num_samples", "val_interval", "interval")

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 
 from medseg.bundle.lint.chain import Part, chain, network_of, parts, resolved
-from medseg.bundle.lint.config import SEP, Config, references
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.references import used_ids
+from medseg.bundle.lint.syntax import SEP, references
 
 _STEPS = ("preprocessing", "postprocessing", "inferer", "handlers", "key_metric", "dataset", "dataloader")
 _LOADING = ("load_state_dict", ".load(", ".pt", ".safetensors", ".ckpt", ".pth", ".ts")

@@ -7,9 +7,10 @@ import re
 from collections.abc import Iterator
 
 from medseg.bundle.lint.allowed import dotted
-from medseg.bundle.lint.config import UNKNOWN, Config, placeholders
+from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.signature import signature
+from medseg.bundle.lint.syntax import placeholders
 from medseg.bundle.lint.tree import Node
 
 OUTPUT_IDS = ("output_dir", "ckpt_dir")

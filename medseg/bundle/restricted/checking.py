@@ -11,12 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.bundle.lint.check import Bundle
-from medseg.bundle.lint.config import SEP, Config, normal
+from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.expressions import why_not
 from medseg.bundle.lint.files import check_large_files, check_logging
 from medseg.bundle.lint.finding import Finding, in_order, printable
 from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.references import check_references
+from medseg.bundle.lint.syntax import SEP, normal
 from medseg.bundle.lint.tree import Node, SourceError
 from medseg.bundle.pickles import pickle_faults
 from medseg.bundle.recorded import digest, recorded_as

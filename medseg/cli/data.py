@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medseg.cli.progress import progress_bar
 from medseg.errors import ManifestError, OutputError
 
 if TYPE_CHECKING:
@@ -38,13 +37,13 @@ def get(
     manifest = _named_manifest(name)
     typer.echo(f"{manifest.name}: {manifest.licence or 'no licence stated'}; {manifest.citation}")
     if manifest.archives:
-        with _bar("downloading", megabytes=True) as progress:
+        with progress_bar("downloading", megabytes=True) as progress:
             checks = fetch_archives(manifest, to, progress=progress)
         for url, check in checks.items():
             typer.echo(f"{url}: {check}")
         typer.echo(f"next: medseg data scan {to} -o {name}.json")
         return
-    with _bar("downloading", megabytes=True) as progress:
+    with progress_bar("downloading", megabytes=True) as progress:
         count = fetch(manifest, to, progress=progress, overwrite=overwrite)
     total = sum(1 for c in manifest.items for _ in c.files())
     typer.echo(f"{to}: {total} files right, {count} of them new")
@@ -93,7 +92,7 @@ def merge(
 
     if output is not None and output.exists() and not overwrite:
         raise OutputError(f"{output} exists", "a new file", "name another one, or say --overwrite")
-    with Reader() as reader, _bar("merged") as progress:
+    with Reader() as reader, progress_bar("merged") as progress:
         made = merge_folder(folder, to, reader=reader, overwrite=overwrite, progress=progress)
         manifest, layout = scan_folder(
             made.root, reader=reader, hashes=output is not None, only=[made.record]
@@ -145,7 +144,7 @@ def check(
     from medseg.data.manifest import read_manifest
 
     known = read_manifest(manifest)
-    with _bar("checked") as progress:
+    with progress_bar("checked") as progress:
         report = check_data(known, data, workers=workers, progress=progress)
     if as_json:
         fixes = {"fixes": report.fixes()} if fix_report else {}
@@ -178,7 +177,7 @@ def split(
     if data is not None:
         from medseg.data.checking import profiles_of
 
-        with _bar("measured") as progress:
+        with progress_bar("measured") as progress:
             for p in profiles_of(known, data, progress=progress, hashes=False):
                 volumes[p.case] = {s.number: s.volume_mm3 for s in p.structures}
     share = validation if validation is not None else 0.0 if folds else 0.2
@@ -216,7 +215,7 @@ def fingerprint(
     from medseg.planning.page import write_fingerprint
 
     known = read_manifest(manifest)
-    with _bar("measured") as progress:
+    with progress_bar("measured") as progress:
         found = take(known, data, workers=workers, progress=progress)
     for path in write_fingerprint(found, output, overwrite):
         typer.echo(f"wrote {path}")
@@ -237,31 +236,3 @@ def _named_manifest(name: str) -> Manifest:
     raise ManifestError(
         f"no data set {name!r}", f"one of {', '.join(known)}", "correct the name, or give a manifest's path"
     )
-
-
-@contextmanager
-def _bar(title: str, megabytes: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A callback (done, total) that draws a bar on a terminal, and a line per tenth where there is none."""
-    scale, unit = (1 << 20, " MiB") if megabytes else (1, "")
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-        console = Console(stderr=True)
-        text = TextColumn("{task.description} {task.completed:.0f} of {task.total:.0f}" + unit)
-        with Progress(text, BarColumn(), TimeRemainingColumn(), console=console) as progress:
-            task = progress.add_task(title, total=1)
-            yield lambda done, total: progress.update(
-                task, completed=done / scale, total=max(total, done) / scale
-            )
-        return
-    tenths = -1
-
-    def plain(done: int, total: int) -> None:
-        nonlocal tenths
-        now = 10 * done // total if total > 0 else done // (100 << 20)
-        if now > tenths:
-            tenths = now
-            sys.stderr.write(f"{title} {done // scale} of {max(total, 0) // scale or '?'}{unit}\n")
-
-    yield plain

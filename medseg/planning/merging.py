@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path, PurePath
+from pathlib import Path
 
 import nibabel as nib
 import numpy as np
 
 from medseg.arrays import LabelMap
 from medseg.data.cases import Case
-from medseg.data.content import opener
-from medseg.data.dicom_structures import Drawn, drawn_series, read_drawn
+from medseg.data.dicom_structures import read_drawn
 from medseg.data.grid import same_grid
 from medseg.data.isolation import Reader
-from medseg.data.layouts import images_of, list_files
+from medseg.data.layouts import list_files
 from medseg.data.merged import MERGED, MergedCase, merged_text
 from medseg.data.painting import Painting
 from medseg.data.reading import Image, read_image
-from medseg.data.structure_files import are_raters, structure_files
 from medseg.errors import DataError, GeometryError, ManifestError, MedsegError, OutputError
+from medseg.planning.merge_sources import Sources, find_sources, relative_path
 from medseg.writers import replacing
 from medseg.writers.images import write_picture
 from medseg.writers.nifti import LabelMapFile, label_header, smallest_type
@@ -30,22 +29,6 @@ from medseg.writers.nifti import LabelMapFile, label_header, smallest_type
 FOLDER = "merged_labels"
 _BLUR = 128
 Progress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class Found:
-    """What there is to merge: cases, files by case and structure, structures, channels, what fits nothing.
-
-    Attributes:
-        series: where the structures are in DICOM objects.
-    """
-
-    cases: list[Case]
-    files: Mapping[str, Mapping[str, str]]
-    names: list[str]
-    channels: list[str]
-    lost: list[str]
-    series: Drawn | None = None
 
 
 @dataclass
@@ -113,7 +96,7 @@ def merge(
         do = "choose another with --to, or say --overwrite"
         raise OutputError(f"{to} is not empty", "a new folder", do)
     paths = [p for p in list_files(folder) if to.resolve() not in (folder / p).resolve().parents]
-    found = _drawn(folder, paths, reader) or _found(folder, paths, reader)
+    found = find_sources(folder, paths, reader)
     is_inside = to.resolve().is_relative_to(folder.resolve())
     root = folder if is_inside else Path(os.path.commonpath([folder.resolve(), to.resolve()]))
     made = Merged(root, to, {name: number for number, name in enumerate(found.names, 1)}, lost=found.lost)
@@ -127,25 +110,25 @@ def merge(
         raise DataError(f"no case could be merged, first {first}", "masks on one grid", "mend them")
     counts = Counter(name for case in cases for name in case.sources)
     made.absent = {n: made.n_cases - counts[n] for n in made.labels if counts[n] < made.n_cases}
-    made.record = _relative(to / MERGED, root)
+    made.record = relative_path(to / MERGED, root)
     with replacing(to / MERGED, overwrite=overwrite) as partial:
         partial.write_text(merged_text(root, to, found.channels, made.labels, cases), encoding="utf-8")
     return made
 
 
-def _case(folder: Path, case: Case, found: Found, made: Merged, reader: Reader) -> list[MergedCase]:
+def _case(folder: Path, case: Case, found: Sources, made: Merged, reader: Reader) -> list[MergedCase]:
     """The case with its written label map, where it has structures; none where that fails."""
     files, where = found.files[case.case], None
     try:
         if files:
             painted = _painted(folder, case, found, made.labels, reader)
-            where = _relative(_written(made.folder / case.case, *painted[:2]), made.root)
+            where = relative_path(_written(made.folder / case.case, *painted[:2]), made.root)
             _count(made, painted[2])
     except MedsegError as error:
         made.failures[case.case] = str(error)
         return []
     made.n_cases += bool(files)
-    image = tuple(_relative(folder / p, made.root) for p in case.image)
+    image = tuple(relative_path(folder / p, made.root) for p in case.image)
     return [MergedCase(case.case, case.patient, case.split, image, where, files)]
 
 
@@ -157,49 +140,8 @@ def _count(made: Merged, overlaps: Counter[tuple[int, int]]) -> None:
         made.overlaps[pair] = n_cases + 1, n_voxels + voxels
 
 
-def _relative(path: Path, root: Path) -> str:
-    return PurePath(os.path.relpath(path.absolute(), root.absolute())).as_posix()
-
-
-def _drawn(folder: Path, paths: Sequence[str], reader: Reader) -> Found | None:
-    """The DICOM series with the objects drawn on them; None where there are none."""
-    known = set(images_of(paths))
-    series = drawn_series(folder, [p for p in paths if p not in known], reader)
-    if series is None:
-        return None
-    names = sorted({name for own in series.names.values() for name in own})
-    first = {case: series.objects[case][0] for case in series.names}
-    files = {
-        case: {name: _relative(Path(first[case]), folder) for name in own}
-        for case, own in series.names.items()
-    }
-    return Found(series.cases, files, names, series.channels, series.lost, series)
-
-
-def _found(folder: Path, paths: Sequence[str], reader: Reader) -> Found:
-    """The cases with their files per structure.
-
-    Raises:
-        ManifestError: there are none.
-    """
-    found = structure_files(images_of(paths), opener(folder, reader))
-    if found is None:
-        raise ManifestError(
-            f"no case in {folder} with a label map for each of several structures",
-            "files such as case1/liver.nii.gz and case1/spleen.nii.gz, or DICOM SEG and RTSTRUCT",
-            "if every case has one label map, say `medseg data scan`; else name the files in a CSV",
-        )
-    if are_raters(found.names):
-        raise ManifestError(
-            f"label maps of {', '.join(found.names[:4])}, one thing drawn several times",
-            "one label map per structure",
-            "choose one of them, or merge them by a vote, and name the files in a CSV",
-        )
-    return Found(found.cases, found.files, found.names, found.channels, found.lost)
-
-
 def _painted(
-    folder: Path, case: Case, found: Found, labels: Mapping[str, int], reader: Reader
+    folder: Path, case: Case, found: Sources, labels: Mapping[str, int], reader: Reader
 ) -> tuple[LabelMap, Image, Counter[tuple[int, int]]]:
     """The label map of one case, an image that has its grid, and the overlaps by number.
 

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medseg.errors import MedsegError
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -128,6 +130,12 @@ def predict(
     with_names: Annotated[
         bool, typer.Option("--with-names", help="Let patients' names into file names, logs and lists.")
     ] = False,
+    hide_names: Annotated[
+        bool, typer.Option("--hide-names", help="Name cases by their content; no input's path is written.")
+    ] = False,
+    names_key: Annotated[
+        Path | None, typer.Option(help="With --hide-names: a table of names and inputs, for you alone.")
+    ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; with --ray actors, 0 for all.")] = 1,
     ray: Annotated[
         str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
@@ -144,10 +152,12 @@ def predict(
     from medseg.distributed.run import run_cohort
     from medseg.distributed.worker import Job
     from medseg.inference.delivery import Wanted
+    from medseg.inference.hiding import write_key
     from medseg.inference.intake import gather
     from medseg.inference.memory import parse_size
     from medseg.writers.lock import hold
 
+    _refuse_contradictions(with_names, hide_names, names_key)
     for bundle in bundles:
         check(bundle, trust=trust, files=[inference_config(bundle)])
     job = Job(
@@ -172,7 +182,10 @@ def predict(
             names=channels_of(bundles[0]),
             data=data,
             with_names=with_names,
+            hide=hide_names,
         )
+        if names_key:
+            write_key(names_key, cases, output, overwrite=overwrite)
         outcomes = run_cohort(job, cases, output, n_workers=workers or int(not ray), ray_address=ray)
         count = Counter(outcome.status for outcome in _told(outcomes, len(cases)))
     typer.echo(
@@ -180,6 +193,13 @@ def predict(
     )
     if count["failed"]:
         raise typer.Exit(SOME_FAILED)
+
+
+def _refuse_contradictions(with_names: bool, hide_names: bool, names_key: Path | None) -> None:
+    if hide_names and with_names:
+        raise MedsegError("--hide-names and --with-names", "one of them", "leave one out")
+    if names_key and not hide_names:
+        raise MedsegError("--names-key alone", "--hide-names with it", "add it, or leave out --names-key")
 
 
 def _told(outcomes: Iterator[Outcome], n_cases: int) -> Iterator[Outcome]:

@@ -9,7 +9,6 @@ from pathlib import Path
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
 from medseg.inference.delivery import beside
-from medseg.inference.privacy import redacted
 from medseg.writers import replacing
 from medseg.writers.volumes import read_volumes, write_volumes
 
@@ -33,7 +32,7 @@ def _entry(outcome: Outcome) -> dict[str, str]:
     case = outcome.case
     entry = {
         "case": case.name,
-        "input": redacted(str(case.images[0]), case.identity),
+        "input": case.said(str(case.images[0])),
         "reason": outcome.reason,
     }
     return entry | ({"trace": outcome.trace} if outcome.trace else {})

@@ -25,7 +25,6 @@ from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome, one_line
 from medseg.inference.confidence import Meter
 from medseg.inference.delivery import Result, Wanted, deliver, is_done
-from medseg.inference.privacy import redacted
 from medseg.inference.probabilities import read_back
 from medseg.inference.staging import Staged, stage
 from medseg.labels import Structure
@@ -162,7 +161,7 @@ class Worker:
             _sweep(case.output)
         except Exception as error:  # noqa: BLE001  reported as above
             return _failed(case, error, labelled.wall_s + perf_counter() - start)
-        said = tuple(redacted(note, case.identity) for note in (*staged.notes, *notes, *labelled.told))
+        said = tuple(case.said(note) for note in (*staged.notes, *notes, *labelled.told))
         return Outcome(case, "done", labelled.wall_s + perf_counter() - start, notes=said)
 
     def _opened_if_needed(self, case: Case) -> _Opened | None:
@@ -273,9 +272,7 @@ def _drop(begun: _Opened | _Labelled | Outcome | None) -> None:
 
 def _failed(case: Case, error: Exception, wall_s: float) -> Outcome:
     trace = "" if isinstance(error, MedsegError) else "".join(traceback.format_exception(error))
-    return Outcome(
-        case, "failed", wall_s, redacted(one_line(error), case.identity), redacted(trace, case.identity)
-    )
+    return Outcome(case, "failed", wall_s, case.said(one_line(error)), case.said(trace))
 
 
 def _sweep(output: Path) -> None:

@@ -13,6 +13,7 @@ from typing import Any
 from medseg.data.layouts import files_below
 from medseg.errors import DataError, MedsegError, OutputError
 from medseg.inference.modalities import by_words
+from medseg.inference.privacy import redacted, without_parts
 from medseg.writers import output_paths
 
 NIFTI = (".nii.gz", ".nii", ".hdr")
@@ -61,7 +62,9 @@ class Case:
         more: of further channels, the slices of a DICOM series each; their labels refer to the first series.
         study, description: of a DICOM series, where it says them.
         is_named: somebody gave it the name, so that no ending is taken off it.
-        identity: words that must not be written or said.
+        archive: that its files were unpacked from.
+        identity: words of the patient that must not be written or said, inside others too.
+        unsaid: paths, their parts and names that must not be, where they stand alone.
         problem: why it can't be done, where that was seen before its turn.
     """
 
@@ -70,11 +73,17 @@ class Case:
     output: Path
     is_series: bool = False
     is_named: bool = False
+    archive: Path | None = field(default=None, compare=False)
     identity: tuple[str, ...] = ()
+    unsaid: tuple[str, ...] = field(default=(), compare=False, repr=False)
     more: tuple[tuple[Path, ...], ...] = ()
     study: str = ""
     description: str = field(default="", compare=False)
     problem: MedsegError | None = field(default=None, compare=False)
+
+    def said(self, text: str) -> str:
+        """The text as it may be written and said."""
+        return redacted(without_parts(text, self.unsaid), self.identity)
 
 
 def place_cases(

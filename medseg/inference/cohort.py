@@ -10,7 +10,9 @@ from typing import Literal
 
 from medseg.errors import MedsegError
 from medseg.inference.cases import Case
+from medseg.inference.privacy import CUT
 
+LONGEST = 300
 Status = Literal["done", "kept", "failed"]
 
 
@@ -63,4 +65,5 @@ def one_line(error: Exception) -> str:
     while cause.__cause__ is not None:
         cause = cause.__cause__
     text = " ".join(str(cause).split())
-    return f"{type(cause).__name__}: {text[:300]}"
+    text = text if len(text) <= LONGEST else f"{text[:LONGEST]}{CUT}"
+    return f"{type(cause).__name__}: {text}"

@@ -10,9 +10,10 @@ from pathlib import Path
 from medseg.data.layouts import files_below
 from medseg.data.series import series_of, sorted_out
 from medseg.data.unpack import unpack_all
-from medseg.errors import DataError
+from medseg.errors import DataError, MedsegError
 from medseg.inference.cases import Case, place_cases, scans_below
 from medseg.inference.channels import are_told_by_files, by_descriptions, by_names, by_numbers, by_patterns
+from medseg.inference.hiding import hidden
 from medseg.inference.lists import listed, series_cases
 from medseg.inference.privacy import is_name, without_names
 
@@ -30,6 +31,7 @@ def gather(
     names: Sequence[str] = (),
     data: Path | None = None,
     with_names: bool = False,
+    hide: bool = False,
 ) -> list[Case]:
     """One case for each scan that ``inputs`` name, each with an output of its own below ``folder``.
 
@@ -45,12 +47,35 @@ def gather(
             and a list that names its channels is brought to their order.
         data: the folder that a list's paths are relative to; the list's own if left out.
         with_names: what the patients are called may be written and said.
+        hide: cases go by their content, and no part of an input's path is written or said.
 
     Raises:
         DataError: nothing to predict, or a case lacks a channel.
         ManifestError: a list can't be read.
         OutputError: a label map would replace a scan.
     """
+    try:
+        cases = _gathered(inputs, folder, channels, n_channels, names, data, with_names)
+        return place_cases(hidden(cases) if hide else cases, folder, suffix=suffix, given=inputs)
+    except (MedsegError, OSError, ValueError) as error:
+        if not hide:
+            raise
+        # What is amiss with a list or a folder can hardly be told without a name.
+        found = f"the inputs can't be used ({type(error).__name__}; --hide-names keeps the rest unsaid)"
+        do = "run it without --hide-names, where names may be seen, to read why"
+        raise DataError(found, "scans, or lists of them, that can be read", do) from None
+
+
+def _gathered(
+    inputs: Sequence[str],
+    folder: Path,
+    channels: Sequence[str],
+    n_channels: int,
+    names: Sequence[str],
+    data: Path | None,
+    with_names: bool,
+) -> list[Case]:
+    """The cases, channels joined, before each gets its place."""
     cases: list[Case] = []
     for text in inputs:
         path = Path(text).expanduser()
@@ -67,8 +92,7 @@ def gather(
         if are_told_by_files(names):
             cases = by_names(by_descriptions(cases, names), names)
         cases = by_numbers(cases, n_channels)
-    cases = cases if with_names else nameless(cases, named)
-    return place_cases(cases, folder, suffix=suffix, given=inputs)
+    return cases if with_names else nameless(cases, named)
 
 
 def nameless(cases: Sequence[Case], named: Collection[tuple[Path, ...]] = ()) -> list[Case]:
@@ -104,7 +128,8 @@ def _inside(archive: Path, folder: Path, with_names: bool, *, needed: bool = Tru
     """What an archive holds; one that can't be unpacked, or is empty and needed, is a case with a problem."""
     place = archive.parent / archive.name.split(".")[0]
     try:
-        return _below(unpacked(archive, folder), folder, place, with_names, archive)
+        cases = _below(unpacked(archive, folder), folder, place, with_names, archive)
+        return [replace(case, archive=archive.resolve()) for case in cases]
     except NoScanError as error:
         return [_refused(archive, error)] if needed else []
     except DataError as error:

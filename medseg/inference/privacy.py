@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 # Words of two letters (Li, Ng) are hidden where they stand alone: inside others they are everywhere.
 SHORTEST = 3
+CUT = " …"
 _SPELT_OUT = str.maketrans({"ä": "ae", "ö": "oe", "ü": "ue", "ß": "ss", "ø": "oe", "å": "aa", "æ": "ae"})
 _PLAIN = str.maketrans({"ß": "ss", "ø": "o", "æ": "ae", "ł": "l", "đ": "d", "ð": "d", "þ": "th"})
 
@@ -56,6 +57,25 @@ def _spellings(letter: str) -> str:
     """A pattern for a letter, as it is found in text that is parted from its accents."""
     strokes = {"l": "[lł]", "o": "[oø]", "d": "[dđð]"}
     return strokes.get(letter, re.escape(letter))
+
+
+def without_parts(text: str, parts: Sequence[str]) -> str:
+    """The text with these parts replaced where they stand alone, also as Python spells odd letters.
+
+    >>> without_parts("no doe_jane.img in /pacs/doe_jane; 12 doers", ["/pacs/doe_jane", "doe_jane"])
+    'no ***.img in ***; 12 doers'
+    """
+    if not parts:
+        return text
+    forms = {form for part in parts for form in (part, repr(part)[1:-1], ascii(part)[1:-1])}
+    forms |= {unicodedata.normalize(kind, part) for part in parts for kind in ("NFC", "NFD")}
+    either = "|".join(re.escape(form) for form in sorted(forms, key=len, reverse=True))
+    # A long text may have been cut in the middle of one.
+    begun, cut, rest = text.partition(CUT)
+    left = [n for form in forms for n in range(2, len(form)) if begun.lower().endswith(form[:n].lower())]
+    if cut and left:
+        text = f"{begun[: -max(left)]}***{cut}{rest}"
+    return re.sub(rf"(?<![^\W_])(?:{either})(?![^\W_])", "***", text, flags=re.IGNORECASE)
 
 
 def is_name(part: str) -> bool:

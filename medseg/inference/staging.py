@@ -15,6 +15,7 @@ from medseg.data.reading import Image, examine
 from medseg.data.series import examine_series
 from medseg.errors import DataError
 from medseg.inference.cases import Case
+from medseg.inference.hiding import linked
 from medseg.inference.one_grid import is_alike, on_grid_of
 from medseg.inference.pictures import fitted, in_true_colours, picture_file
 from medseg.inference.scan import open_scan
@@ -93,9 +94,8 @@ def stage(
         first = first or replace(image, array=np.broadcast_to(np.uint8(0), image.array.shape))
     assert first is not None
     like = _like(case, files[0]) if first.has_grid else None
-    return Staged(
-        tuple(files), like, first.shape, first.affine, first.kind, channels, tuple(dict.fromkeys(notes))
-    )
+    told, images = tuple(dict.fromkeys(notes)), linked(files, folder) if case.unsaid else tuple(files)
+    return Staged(images, like, first.shape, first.affine, first.kind, channels, told)
 
 
 def is_plain_nifti(path: Path) -> bool:
@@ -121,7 +121,8 @@ def on_disk(case: Case, scratch: Path, allow: Collection[str]) -> Staged:
         n = sum(int((~np.isfinite(plane)).sum()) for plane in planes)
         if n:
             raise _not_finite(case.images[0].name, n, "")
-    return Staged(case.images, case.images[0], scan.shape, scan.affine, "NIfTI", scan.n_channels)
+    images = linked(case.images, scratch) if case.unsaid else case.images
+    return Staged(images, case.images[0], scan.shape, scan.affine, "NIfTI", scan.n_channels)
 
 
 def _flat(image: Image) -> Image:

@@ -13,7 +13,7 @@ from medseg.cli.compare import compare
 from medseg.cli.cross_validate import cross_validate
 from medseg.cli.demo import demo
 from medseg.cli.doctor import doctor
-from medseg.cli.evaluate import evaluate
+from medseg.cli.evaluate import WithLists, evaluate
 from medseg.cli.export import export, verify_export
 from medseg.cli.lint import lint
 from medseg.cli.networks import networks
@@ -56,7 +56,7 @@ app.add_typer(data.app, name="data", rich_help_panel=_LEARN)
 app.command(rich_help_panel=_LEARN, context_settings=SETTINGS)(train)
 app.command("cross-validate", rich_help_panel=_LEARN, context_settings=SETTINGS)(cross_validate)
 app.command(rich_help_panel=_USE)(predict)
-app.command(rich_help_panel=_USE)(evaluate)
+app.command(rich_help_panel=_USE, cls=WithLists)(evaluate)
 app.command(rich_help_panel=_USE)(report)
 app.command(rich_help_panel=_USE)(compare)
 app.command(rich_help_panel=_TRUST)(verify)

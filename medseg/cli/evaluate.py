@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+import typer.core
 
 from medseg.errors import MedsegError
 
@@ -14,12 +17,29 @@ if TYPE_CHECKING:
     from medseg.evaluation import Evaluation
 
 PARTIAL = 3
+_LISTS = ("--labels", "--regions", "--tolerance", "--percentile")
+_PAIR = re.compile(r"([^=,;]*[^=,;\s])\s*=\s*(-?\d+(?:\s*\+\s*-?\d+)*)\s*(?:[,;]|$|(?<=\s)(?=[^\s+=]))")
+
+
+class WithLists(typer.core.TyperCommand):
+    """A command whose options for lists take every word up to the next option: ``--regions WT=1+2 TC=1``."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """The words with the option repeated before every further value."""
+        words: list[str] = []
+        option, n_values = "", 0
+        for word in args:
+            if re.match(r"-[^\d.]", word):
+                name, equals, _ = word.partition("=")
+                option, n_values = (name if name in _LISTS else ""), len(equals)
+            elif option:
+                n_values += 1
+                words += [option] if n_values > 1 else []
+            words.append(word)
+        return super().parse_args(ctx, words)
 
 
 def evaluate(
-    more_regions: Annotated[
-        list[str] | None, typer.Argument(metavar="[NAME=N+N]...", help="Further regions, after --regions.")
-    ] = None,
     *,
     predictions: Annotated[Path, typer.Option(help="Folder of predicted label maps, of any tool.")],
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder for the tables and the report.")],
@@ -62,7 +82,7 @@ def evaluate(
         raise MedsegError(f"engine {engine!r}", "numba or scipy", "correct --engine")
     options = Options(
         labels=_numbered(labels, "--labels") or None,
-        regions=_numbered([*(regions or []), *(more_regions or [])], "--regions"),
+        regions=_numbered(regions, "--regions"),
         preset=preset,
         tolerances_mm=_tolerances(tolerance),
         ignore_label=ignore_label,
@@ -95,17 +115,27 @@ def evaluate(
 def _numbered(given: list[str] | None, option: str) -> dict[str, Any]:
     """``liver=1,tumour=2+3`` as names and numbers."""
     found: dict[str, Any] = {}
-    for item in (part.strip() for text in given or [] for part in text.replace(" ", ",").split(",")):
-        if not item:
-            continue
-        name, _, numbers = item.partition("=")
-        try:
-            found[name] = tuple(int(n) for n in numbers.split("+"))
-        except ValueError:
+    for name, numbers in (pair for text in given or [] for pair in _pairs(text, option)):
+        if name in found:
             raise MedsegError(
-                f"{option} {item!r}", "a name and numbers", "say for example liver=1,tumour=2 or WT=1+2+3"
-            ) from None
+                f"{option} with {name!r} twice", "each name once", "join its numbers: liver=1+2"
+            )
+        found[name] = numbers
     return found
+
+
+def _pairs(text: str, option: str) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """``left kidney=1, WT = 1 + 2`` in parts; after its numbers a name begins, with a comma or without."""
+    rest = text.strip().strip(",;")
+    while rest := rest.strip():
+        part = _PAIR.match(rest)
+        numbers = tuple(int(n) for n in part[2].split("+")) if part else ()
+        if part is None or any(abs(n) >= 2**62 for n in numbers):
+            raise MedsegError(
+                f"{option} {rest!r}", "a name and numbers", "say for example liver=1,tumour=2 or WT=1+2+3"
+            )
+        yield part[1].strip(), numbers
+        rest = rest[part.end() :]
 
 
 def _tolerances(given: list[str] | None) -> dict[str, list[float]] | None:
@@ -114,7 +144,7 @@ def _tolerances(given: list[str] | None) -> dict[str, list[float]] | None:
         return None
     found: dict[str, list[float]] = {}
     for item in (part.strip() for text in given for part in text.split(",")):
-        name, equals, number = item.rpartition("=")
+        name, equals, number = (word.strip() for word in item.rpartition("="))
         try:
             value = float(number)
         except ValueError:

@@ -177,13 +177,17 @@ def _from_sitk(path: Path) -> _Read:
 def _from_picture(path: Path, content: memoryview) -> _Read:
     import io
 
-    from PIL import Image
+    from PIL import Image, UnidentifiedImageError
 
     try:
         with Image.open(io.BytesIO(content)) as picture:
             n_pages = getattr(picture, "n_frames", 1)
             picture.load()
             array = np.array(picture)
+    except UnidentifiedImageError:
+        raise DamagedFileError(
+            f"{path} is no picture", "what its ending says", "write the file again"
+        ) from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
         raise DamagedFileError(f"{path}: {error}", "a whole picture", "write the file again") from None
     if n_pages > 1:
@@ -191,8 +195,8 @@ def _from_picture(path: Path, content: memoryview) -> _Read:
             f"{path} holds {n_pages} pages", "one picture", "save a picture per slice, or the stack as NIfTI"
         )
     if array.ndim == 3:
-        grey = array[..., :3]
-        if array.shape[2] not in (3, 4) or not (grey == grey[..., :1]).all():
+        grey = array[..., : 1 if array.shape[2] == 2 else 3]
+        if array.shape[2] not in (2, 3, 4) or not (grey == grey[..., :1]).all():
             raise ColourLabelsError(
                 f"{path} is in colours", "one grey value or palette index per pixel", "save it as a grey PNG"
             )
@@ -226,4 +230,10 @@ def _integers(path: Path, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.inte
             else "save the labels as integers",
         )
     largest = float(np.abs(rounded).max(initial=0.0))
+    if largest >= 2**53:
+        raise NonIntegerLabelsError(
+            f"{path} has values up to {largest:g}",
+            "labels, whole numbers below 2^53",
+            "save the labels as integers",
+        )
     return rounded.astype(np.int16 if largest < 2**15 else np.int64), ("float_labels",)

@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from medseg.data.label_maps import label_map_suffix, read_label_map
+from medseg.data.label_maps import LABEL_MAP_SUFFIXES, label_map_suffix, read_label_map
 from medseg.data.manifest import Case, Manifest, read_manifest
 from medseg.errors import DataError, MedsegError
 from medseg.evaluation.cases import Protocol
-from medseg.evaluation.matching import Matches, Reference, case_ids, label_map_files, match, rule_in_words
+from medseg.evaluation.matching import (
+    UNREAD_SUFFIXES,
+    Matches,
+    Reference,
+    case_ids,
+    images_among,
+    label_map_files,
+    match,
+    paths_as_ids,
+    rule_in_words,
+)
+from medseg.evaluation.summary import OVERALL
 from medseg.labels import Structure, structures
 from medseg.metrics import definition
 from medseg.metrics.coding import unknown_labels
@@ -77,9 +88,15 @@ def matches(inputs: Inputs, manifest: Manifest | None) -> Matches:
     """Every reference with its predictions.
 
     Raises:
-        MedsegError: neither references nor a manifest with its data is given, a folder is missing, or not one
-            prediction has a reference.
+        MedsegError: neither references nor a manifest with its data is given, a folder is missing, not one
+            prediction has a reference, or scans lie among the references.
     """
+    if manifest is None and (inputs.split or inputs.fold is not None):
+        raise MedsegError(
+            f"--split {inputs.split}" if inputs.split else f"--fold {inputs.fold}",
+            "a manifest that has splits",
+            "say --manifest FILE, or leave it out",
+        )
     references = _references(inputs, manifest)
     if not references:
         raise DataError(
@@ -88,18 +105,64 @@ def matches(inputs: Inputs, manifest: Manifest | None) -> Matches:
             "check --references or --data",
         )
     predictions = label_map_files(inputs.predictions)
-    ids = case_ids(predictions, inputs.prediction_name)
+    if not predictions:
+        raise DataError(
+            f"no label map in {inputs.predictions}: it holds {_some_files(inputs.predictions)}",
+            f"files that end in {', '.join(LABEL_MAP_SUFFIXES)}",
+            "correct --predictions, or convert them",
+        )
+    ids = case_ids(predictions, inputs.prediction_name, inputs.predictions)
+    if manifest is None and not (inputs.prediction_name or inputs.reference_name):
+        references, ids = _by_way(inputs, references, ids)
     rule = rule_in_words(inputs.prediction_name, inputs.reference_name)
     found = match(references, ids, rule)
     if not any(paths for _, paths in found.pairs):
-        some = ", ".join(p.name for p in predictions[:3]) or "nothing"
         raise DataError(
-            f"no prediction in {inputs.predictions} has a reference: it holds {some}; "
+            f"no prediction in {inputs.predictions} has a reference: it holds "
+            f"{_some_files(inputs.predictions)}; "
             f"the references are {', '.join(r.case for r in references[:3])}",
-            "file names with the same case ids",
+            "label maps whose names have the same case ids",
             "tell how they are named, for example --prediction-name '{case}_pred.nii.gz'",
         )
-    return found
+    if manifest is None and (images := images_among(found.pairs)):
+        raise DataError(
+            f"{inputs.references} holds scans beside label maps, as {images[0].path.name}",
+            "reference label maps alone",
+            "tell how these are named, for example --reference-name '{case}_seg.nii.gz'",
+        )
+    return _with_unread(inputs, found)
+
+
+def _with_unread(inputs: Inputs, found: Matches) -> Matches:
+    """For cases without a prediction a file of a kind that is not read, so that its row says so."""
+    files = label_map_files(inputs.predictions, UNREAD_SUFFIXES)
+    lacking = [r for r, paths in found.pairs if not paths]
+    if not files or not lacking:
+        return found
+    ids = case_ids(files, inputs.prediction_name, inputs.predictions)
+    unread = {r.case: paths[:1] for r, paths in match(lacking, ids, found.rule).pairs}
+    return replace(found, pairs=tuple((r, paths or unread[r.case]) for r, paths in found.pairs))
+
+
+def _by_way(
+    inputs: Inputs, references: list[Reference], ids: dict[Path, str]
+) -> tuple[list[Reference], dict[Path, str]]:
+    """The way below its folder as each file's id, where names repeat and both folders are laid out alike."""
+    assert inputs.references is not None
+    if not any(r.duplicates for r in references):
+        return references, ids
+    files = [path for r in references for path in (r.path, *r.duplicates)]
+    ways, own = paths_as_ids(files, inputs.references), paths_as_ids([*ids], inputs.predictions)
+    if len(set(ways.values())) < len(ways) or not set(ways.values()) & set(own.values()):
+        return references, ids
+    return [Reference(case, path) for path, case in sorted(ways.items())], own
+
+
+def _some_files(folder: Path) -> str:
+    """The first three files of a folder, whatever they are, or ``nothing``."""
+    files = sorted(p.name for p in folder.rglob("*") if not p.name.startswith(".") and p.is_file())
+    more = f" and {len(files) - 3} more" if len(files) > 3 else ""
+    return ", ".join(files[:3]) + more if files else "nothing"
 
 
 def manifest_of(inputs: Inputs) -> Manifest | None:
@@ -115,8 +178,6 @@ def protocol_of(options: Options, manifest: Manifest | None, pairs: Matches) -> 
     """
     how = definition(options.preset)
     if options.percentiles:
-        from dataclasses import replace
-
         how = replace(how, percentiles=options.percentiles)
     wanted = _structures(options, manifest, how) or _seen([r.path for r, _ in pairs.pairs])
     _check_tolerances(options.tolerances_mm, wanted)
@@ -138,10 +199,18 @@ def _structures(options: Options, manifest: Manifest | None, how: Definition) ->
         names = [s.name for s in both]
         if len(set(names)) < len(names):
             raise MedsegError(f"structures {names}", "each name once", "rename a label or a region")
-        return tuple(both)
+        return _named(tuple(both))
     if manifest is not None:
-        return structures(manifest.regions or manifest.labels)
+        return _named(structures(manifest.regions or manifest.labels))
     return structures(how.regions)
+
+
+def _named(wanted: tuple[Structure, ...]) -> tuple[Structure, ...]:
+    if any(s.name == OVERALL for s in wanted):
+        raise MedsegError(
+            f"a structure {OVERALL!r}", "another name: scores over all structures bear it", "rename it"
+        )
+    return wanted
 
 
 def _seen(paths: Iterable[Path]) -> tuple[Structure, ...]:
@@ -206,8 +275,9 @@ def _references(inputs: Inputs, manifest: Manifest | None) -> list[Reference]:
 
 def _from_folder(inputs: Inputs, manifest: Manifest | None) -> list[Reference]:
     assert inputs.references is not None
+    files = label_map_files(inputs.references)
     by_id: dict[str, list[Path]] = {}
-    for path, name in case_ids(label_map_files(inputs.references), inputs.reference_name).items():
+    for path, name in case_ids(files, inputs.reference_name, inputs.references).items():
         by_id.setdefault(name, []).append(path)
     if manifest is None:
         return [Reference(case, paths[0], duplicates=tuple(paths[1:])) for case, paths in by_id.items()]

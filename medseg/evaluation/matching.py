@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.data.label_maps import LABEL_MAP_SUFFIXES, label_map_suffix
+from medseg.data.words import CHANNELS, IMAGE_WORDS, LABEL_WORDS, words_of
 from medseg.errors import DataError, MedsegError
 
 SUFFIXES = (
@@ -27,11 +29,32 @@ SUFFIXES = (
     *("_gt", "_ref", "_reference", "_groundtruth", "_ground_truth", "_trans", "_out", "_output", "_result"),
 )
 PREFIXES = ("pred_", "prediction_", "seg_", "segmentation_", "mask_", "label_", "labels_", "gt_", "ref_")
+UNREAD_SUFFIXES = (
+    *(".jpg", ".jpeg", ".gif", ".npy", ".npz", ".dcm", ".img", ".img.gz", ".mgz", ".mgh", ".mnc", ".h5"),
+    *(".hdf5", ".pt", ".nii.bz2", ".nii.zip", ".vtk", ".gipl"),
+)
+"""What other tools write and `medseg evaluate` does not read: told where nothing else is there for a case."""
 RULE = (
     "A file's case id is its name without its ending; where no file has the same id, the usual affixes "
-    f"({', '.join(PREFIXES)}… and …{', '.join(SUFFIXES)}, with _ or - or .) are taken off; files of one "
-    "name in folders of different names take the folder's name."
+    f"({', '.join(PREFIXES)}… and …{', '.join(SUFFIXES)}, with _ or - or .) are taken off, then capitals, "
+    "signs between words and all words for images and label maps count for nothing, then a prediction's "
+    "words for its channel (_t1, _0000); files of one name in folders of different names take the folder's "
+    "name."
 )
+# What says no more than that it is a label map.
+_PREDICTED = (
+    "pred",
+    "prediction",
+    "predictions",
+    "predicted",
+    "trans",
+    "out",
+    "output",
+    "result",
+    "ref",
+    "reference",
+)
+_SAYS_NOTHING = frozenset(_PREDICTED) | LABEL_WORDS | IMAGE_WORDS
 
 
 @dataclass(frozen=True)
@@ -70,8 +93,8 @@ class Matches:
     rule: str
 
 
-def label_map_files(folder: Path) -> list[Path]:
-    """Every label map under a folder, sorted; hidden files and folders are passed over.
+def label_map_files(folder: Path, suffixes: tuple[str, ...] = LABEL_MAP_SUFFIXES) -> list[Path]:
+    """Every label map (or file of other endings) under a folder, sorted; what is hidden is passed over.
 
     Raises:
         DataError: there is no such folder.
@@ -82,15 +105,16 @@ def label_map_files(folder: Path) -> list[Path]:
     for parent, folders, names in os.walk(folder):
         folders[:] = sorted(f for f in folders if not f.startswith("."))
         paths = (Path(parent, n) for n in names if not n.startswith("."))
-        found += [p for p in paths if label_map_suffix(p) in LABEL_MAP_SUFFIXES]
+        found += [p for p in paths if p.name.lower().endswith(suffixes)]
     return sorted(found)
 
 
-def case_ids(files: Sequence[Path], template: str | None = None) -> dict[Path, str]:
+def case_ids(files: Sequence[Path], template: str | None = None, root: Path | None = None) -> dict[Path, str]:
     """The case id of each file: by a template (``{case}_pred.nii.gz``), else the name without ending.
 
-    Files that do not fit the template are left out. Where names repeat and the folders' names do not, the
-    folder's name is the id (``case_7/seg.nii.gz``).
+    Files that do not fit the template are left out. Where names repeat, or say no more than that it is a
+    label map, and the names of folders below `root` do not, the folder's name is the id
+    (``case_7/seg.nii.gz``).
 
     Raises:
         MedsegError: the template has no ``{case}``.
@@ -100,32 +124,96 @@ def case_ids(files: Sequence[Path], template: str | None = None) -> dict[Path, s
         fits = {path: pattern.fullmatch(path.name) for path in files}
         return {path: found["case"] for path, found in fits.items() if found}
     ids = {path: _stem(path) for path in files}
-    folders = {path: path.parent.name for path in files}
-    if len(set(ids.values())) < len(ids) and len(set(folders.values())) == len(folders):
-        return folders
-    return ids
+    if len(set(ids.values())) == len(ids) and not all(_says_nothing(name) for name in ids.values()):
+        return ids
+    return _by_folders(files, root) or ids
 
 
 def match(references: Sequence[Reference], predictions: Mapping[Path, str], rule: str) -> Matches:
-    """Each reference with its predictions: by the same id, else by the id without usual affixes."""
-    by_name: dict[str, set[int]] = defaultdict(set)
+    """Each reference with its predictions: by the same id, else by the id without what is not the case's."""
+    found: list[list[Path]] = [[] for _ in references]
+    left = list(predictions)
+    for of_reference, of_prediction in (
+        (str, str),
+        (without_affixes, without_affixes),
+        (loosely, loosely),
+        (loosely, _without_channel),
+    ):
+        owners = _owners(references, found, of_reference)
+        still: list[Path] = []
+        for path in left:
+            who = owners.get(of_prediction(predictions[path]), set())
+            (found[next(iter(who))] if len(who) == 1 else still).append(path)
+        left = still
+    pairs = tuple((r, tuple(sorted(f))) for r, f in zip(references, found, strict=True))
+    return Matches(pairs, tuple(sorted(left)), rule)
+
+
+def images_among(pairs: Sequence[tuple[Reference, Sequence[Path]]]) -> list[Reference]:
+    """References without a prediction that their name calls an image or channel of a case that has one."""
+    of_label_maps = {loosely(r.path.parent.name + "/" + _stem(r.path)) for r, found in pairs if found}
+    return [
+        r
+        for r, found in pairs
+        if not found
+        and not any(w.lower() in LABEL_WORDS for w in words_of(_stem(r.path)))
+        and (bare := _without_channel(_stem(r.path))) != _folded(_stem(r.path))
+        and loosely(r.path.parent.name + "/" + bare) in of_label_maps
+    ]
+
+
+def loosely(name: str) -> str:
+    """The id in small letters, words joined by ``_``, without those for a file's role and ``label-…``."""
+    bare = re.sub(r"(?<![a-z0-9])(label|desc|space|res)-[a-z0-9]+", "", _folded(name))
+    words = [w for w in words_of(without_affixes(bare)) if w not in _SAYS_NOTHING]
+    return "_".join(words) or _folded(name)
+
+
+def _without_channel(name: str) -> str:
+    """The id, loosely, without nnU-Net's channel number and the names of channels at its end."""
+    bare = re.sub(r"[_-]\d{4}$", "", without_affixes(_folded(name)))
+    words = loosely(bare).split("_")
+    while len(words) > 1 and words[-1] in CHANNELS:
+        words.pop()
+    return "_".join(words)
+
+
+def _folded(name: str) -> str:
+    return unicodedata.normalize("NFC", name).casefold()
+
+
+def _says_nothing(name: str) -> bool:
+    return all(w.lower() in _SAYS_NOTHING for w in words_of(name))
+
+
+def _owners(
+    references: Sequence[Reference], found: Sequence[Sequence[Path]], bare: Callable[[str], str]
+) -> dict[str, set[int]]:
+    """Which references without a prediction an id may mean."""
+    owners: dict[str, set[int]] = defaultdict(set)
     for number, reference in enumerate(references):
         for name in (reference.case, *reference.names):
-            by_name[name].add(number)
-    found: list[list[Path]] = [[] for _ in references]
-    left: list[Path] = []
-    for path, name in predictions.items():
-        owners = by_name.get(name, set())
-        (found[next(iter(owners))] if len(owners) == 1 else left).append(path)
-    bare: dict[str, set[int]] = defaultdict(set)
-    for name, owners in list(by_name.items()):
-        bare[without_affixes(name)] |= {o for o in owners if not found[o]}
-    unmatched: list[Path] = []
-    for path in left:
-        owners = bare.get(without_affixes(predictions[path]), set())
-        (found[next(iter(owners))] if len(owners) == 1 else unmatched).append(path)
-    pairs = tuple((r, tuple(sorted(f))) for r, f in zip(references, found, strict=True))
-    return Matches(pairs, tuple(sorted(unmatched)), rule)
+            if not found[number]:
+                owners[bare(name)].add(number)
+    return owners
+
+
+def _by_folders(files: Sequence[Path], root: Path | None) -> dict[Path, str]:
+    """The nearest folder above each file where all files have one and no two the same; else nothing."""
+    above = {
+        path: path.parent.parts if root is None else path.parent.relative_to(root).parts for path in files
+    }
+    for level in range(1, min((len(parts) for parts in above.values()), default=0) + 1):
+        if len({parts[-level] for parts in above.values()}) == len(files):
+            return {path: parts[-level] for path, parts in above.items()}
+    return {}
+
+
+def paths_as_ids(files: Sequence[Path], root: Path) -> dict[Path, str]:
+    """The way to each file below the root as its id: ``p1_t2`` of ``p1/t2/pred.nii.gz``."""
+    names = {path: (*path.parent.relative_to(root).parts, _stem(path)) for path in files}
+    kept = {path: parts[:-1] if _says_nothing(parts[-1]) else parts for path, parts in names.items()}
+    return {path: "_".join(parts) for path, parts in kept.items()}
 
 
 def without_affixes(name: str) -> str:
@@ -158,7 +246,7 @@ def rule_in_words(prediction_name: str | None, reference_name: str | None) -> st
 
 
 def _stem(path: Path) -> str:
-    suffix = label_map_suffix(path)
+    suffix = next((s for s in UNREAD_SUFFIXES if path.name.lower().endswith(s)), "") or label_map_suffix(path)
     return path.name[: -len(suffix)] if suffix else path.name
 
 

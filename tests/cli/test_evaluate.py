@@ -101,3 +101,37 @@ def test_an_unknown_preset_is_told_with_the_known_ones(
 ) -> None:
     assert _evaluate(folder, "--preset", "monay") == 2
     assert "metrics_reloaded" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--labels", "organ = 1, left tumour = 2"),
+        ("--labels", "organ=1", "left tumour=2"),
+        ("--labels", "organ=1 left tumour=2", "--tolerance", "organ=5", "left tumour=2"),
+        ("--regions", "organ = 1;left tumour=2"),
+    ],
+)
+def test_names_and_numbers_are_understood_as_people_spell_them(folder: Path, words: tuple[str, ...]) -> None:
+    assert _evaluate(folder, *words) == 0
+    structures = json.loads((folder / "out" / "report.json").read_text())["structures"]
+    assert {s["name"]: s["numbers"] for s in structures} == {"organ": [1], "left tumour": [2]}
+    assert "--tolerance" not in words or [s["tolerances_mm"] for s in structures] == [[5.0], [2.0]]
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("--labels", "organ=1,organ=2"), "'organ' twice"),
+        (("--labels", "all=1"), "a structure 'all'"),
+        (("--labels", "organ=99999999999999999999"), "a name and numbers"),
+        (("--labels", "organ=1", "--tolerance", "organ=5", "tumour=2"), "a tolerance for 'tumour'"),
+        (("--split", "validation"), "--split validation; expected a manifest"),
+        (("--fold", "0"), "--fold 0; expected a manifest"),
+    ],
+)
+def test_what_would_be_passed_over_is_refused(
+    folder: Path, words: tuple[str, ...], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert _evaluate(folder, *words) == 2
+    assert told in capsys.readouterr().err

@@ -14,7 +14,7 @@ import SimpleITK
 from PIL import Image
 from pyarrow import parquet
 
-from medseg.data.label_map_errors import DamagedFileError
+from medseg.data.label_map_errors import DamagedFileError, NonIntegerLabelsError
 from medseg.data.label_maps import read_label_map
 from medseg.errors import DataError, MedsegError
 from medseg.evaluation import Inputs, Options, evaluate, schema
@@ -61,6 +61,93 @@ def test_the_same_name_wins_over_a_name_without_affixes() -> None:
 def test_files_of_one_name_take_their_folders_name() -> None:
     files = [Path("a/case_1/seg.nii.gz"), Path("a/case_2/seg.nii.gz")]
     assert list(case_ids(files).values()) == ["case_1", "case_2"]
+
+
+def _matched(references: list[str], predictions: list[str]) -> list[tuple[str, ...]]:
+    files = [Path(p) for p in predictions]
+    named = [Reference(case, Path(path)) for path, case in case_ids([Path(r) for r in references]).items()]
+    return [tuple(p.as_posix() for p in paths) for _, paths in match(named, case_ids(files), "").pairs]
+
+
+@pytest.mark.parametrize(
+    ("reference", "prediction"),
+    [
+        ("case_001.nii.gz", "CASE_001_PRED.nii.gz"),
+        ("case_001.nii.gz", "case-001.nii.gz"),
+        ("case_001.nii.gz", "case_001_0000.nii.gz"),
+        ("segmentation-1.nii", "volume-1.nii"),
+        ("label0001.nii.gz", "img0001.nii.gz"),
+        ("M\u00fcller.nii.gz", "Mu\u0308ller.nii.gz"),
+        ("BraTS20_Training_001_seg.nii.gz", "BraTS20_Training_001_t1ce_seg.nii.gz"),
+        ("sub-01_label-lesion_mask.nii.gz", "sub-01_T1w_pred.nii.gz"),
+        ("s1/seg.nii.gz", "s1/pred.nii.gz"),
+    ],
+)
+def test_names_of_other_tools_are_matched(reference: str, prediction: str) -> None:
+    assert _matched([reference], [prediction]) == [(prediction,)]
+
+
+def test_the_channel_of_a_reference_is_part_of_its_id() -> None:
+    assert _matched(["a_t1.nii.gz", "b_t1.nii.gz"], ["a_t2_pred.nii.gz", "b_t1_pred.nii.gz"]) == [
+        (),
+        ("b_t1_pred.nii.gz",),
+    ]
+
+
+def test_folders_of_a_cohort_tell_the_case_at_any_depth() -> None:
+    references = ["s1/anat/seg.nii.gz", "s2/anat/seg.nii.gz"]
+    assert _matched(references, ["s1.nii.gz", "s2.nii.gz"]) == [("s1.nii.gz",), ("s2.nii.gz",)]
+
+
+def test_the_same_way_below_both_folders_is_the_same_case(tmp_path: Path) -> None:
+    for way in ("p1/t1/c", "p1/t2/c", "p2/t1/c"):
+        _nifti(tmp_path / "r" / f"{way}.nii.gz")
+        _nifti(tmp_path / "p" / f"{way}.nii.gz")
+    found = evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+    assert [(r.reference.case, r.status) for r in found.results] == [
+        ("p1_t1_c", "ok"),
+        ("p1_t2_c", "ok"),
+        ("p2_t1_c", "ok"),
+    ]
+
+
+def test_scans_among_the_references_are_no_missing_predictions(tmp_path: Path) -> None:
+    for name in ("x_flair", "x_t1", "x_seg"):
+        _nifti(tmp_path / "r" / f"{name}.nii.gz")
+    _nifti(tmp_path / "p" / "x.nii.gz")
+    with pytest.raises(DataError, match="holds scans beside label maps"):
+        evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+
+
+def test_a_prediction_of_a_kind_that_is_not_read_is_an_error_row(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        _nifti(tmp_path / "r" / f"{name}.nii.gz")
+    _nifti(tmp_path / "p" / "a.nii.gz")
+    (tmp_path / "p" / "b.npz").write_bytes(b"x")
+    (tmp_path / "p" / "a.npz").write_bytes(b"x")
+    found = evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+    assert [r.status for r in found.results] == ["ok", "error:unreadable"]
+    assert "b.npz ends in .npz" in found.results[1].message
+
+
+def test_a_folder_without_label_maps_tells_what_it_holds(tmp_path: Path) -> None:
+    _nifti(tmp_path / "r" / "a.nii.gz")
+    (tmp_path / "p").mkdir()
+    (tmp_path / "p" / "a.jpg").write_bytes(b"x")
+    with pytest.raises(DataError, match=r"holds a\.jpg; expected files that end in \.nii"):
+        evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+
+
+def test_a_float_beyond_all_labels_is_no_label(tmp_path: Path) -> None:
+    path = _nifti(tmp_path / "x.nii.gz", np.full((2, 2, 2), 1e20, np.float32))
+    with pytest.raises(NonIntegerLabelsError, match="up to 1e"):
+        read_label_map(path)
+
+
+def test_grey_pictures_with_alpha_are_label_maps(tmp_path: Path) -> None:
+    grey = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    Image.fromarray(np.dstack([grey, np.full_like(grey, 255)])).save(tmp_path / "x.png")
+    assert (read_label_map(tmp_path / "x.png").array == grey).all()
 
 
 def test_a_template_tells_the_case_and_leaves_other_files_out() -> None:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from enum import Enum
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,6 +18,7 @@ from medseg.errors import MedsegError
 if TYPE_CHECKING:
     from rich.progress import Progress
 
+    from medseg.inference.cases import Case
     from medseg.inference.cohort import Outcome
 
 SOME_FAILED = 3
@@ -183,6 +185,7 @@ def predict(
             data=data,
             with_names=with_names,
             hide=hide_names,
+            tell_left_out=partial(_tell_left_out, output),
         )
         if names_key:
             write_key(names_key, cases, output, overwrite=overwrite)
@@ -200,6 +203,15 @@ def _refuse_contradictions(with_names: bool, hide_names: bool, names_key: Path |
         raise MedsegError("--hide-names and --with-names", "one of them", "leave one out")
     if names_key and not hide_names:
         raise MedsegError("--names-key alone", "--hide-names with it", "add it, or leave out --names-key")
+
+
+def _tell_left_out(folder: Path, left_out: Sequence[Case]) -> None:
+    from medseg.distributed.ledger import write_left_out
+    from medseg.inference.intake import counted
+
+    if write_left_out(folder, left_out):
+        n = len(left_out)
+        sys.stderr.write(f"medseg: {n} series left out: {counted(left_out)}; see left_out.json\n")
 
 
 def _told(outcomes: Iterator[Outcome], n_cases: int) -> Iterator[Outcome]:

@@ -40,30 +40,55 @@ class Series:
     description: str = ""
 
 
+@dataclass(frozen=True)
+class Sorted:
+    """What some files are.
+
+    Attributes:
+        series: those with pixels, by folder and UID.
+        damaged: DICOM files whose header can't be read.
+        left_out: what is no scan, each with the reason in a few words.
+    """
+
+    series: tuple[Series, ...]
+    damaged: tuple[Path, ...]
+    left_out: tuple[tuple[str, Series], ...]
+
+
 def series_of(files: Sequence[Path]) -> list[Series]:
     """Every series with pixels among some files, sorted by folder and UID; localizers are left out.
 
     Segmentations, structure sets, reports and what holds no image are left out too, and files that are no
     DICOM. Headers are read in a child process.
     """
-    return sorted_out(files)[0]
+    return list(sorted_out(files).series)
 
 
-def sorted_out(files: Sequence[Path]) -> tuple[list[Series], list[Path]]:
-    """The series as `series_of` gives them, and the DICOM files whose header can't be read."""
+def sorted_out(files: Sequence[Path]) -> Sorted:
+    """The series as `series_of` gives them, and what else of DICOM there is among some files."""
     candidates = sorted(path.resolve() for path in files if _is_candidate(path))
-    parts: dict[str, list[dict[str, object]]] = {}
+    parts: dict[tuple[str, str], list[dict[str, object]]] = {}
     read: set[Path] = set()
     for first in range(0, len(candidates), FILES_AT_A_TIME):
         paths = [str(path) for path in candidates[first : first + FILES_AT_A_TIME]]
         reply, _ = shared_reader().ask("summary", paths)
         for entry in reply["series"]:
             read |= {Path(str(file)) for file in entry["files"]}
-            if str(entry["modality"]) not in NO_IMAGES | {"SEG"} and not entry.get("is_localizer"):
-                parts.setdefault(str(entry["uid"]), []).append(entry)
-    found = [_series(uid, entries) for uid, entries in parts.items()]
-    damaged = [path for path in candidates if path not in read]
-    return sorted(found, key=lambda one: (one.folder, one.uid)), damaged
+            parts.setdefault((_why_not(entry), str(entry["uid"])), []).append(entry)
+    found = [(why, _series(uid, entries)) for (why, uid), entries in parts.items()]
+    found.sort(key=lambda one: (one[1].folder, one[1].uid, one[0]))
+    series = tuple(one for why, one in found if not why)
+    return Sorted(
+        series, tuple(p for p in candidates if p not in read), tuple(one for one in found if one[0])
+    )
+
+
+def _why_not(entry: dict[str, object]) -> str:
+    """Why a series is not to be segmented; empty where it is."""
+    modality = str(entry["modality"])
+    if modality in NO_IMAGES | {"SEG"}:
+        return modality
+    return "localizer" if entry.get("is_localizer") else ""
 
 
 def examine_series(files: Sequence[Path]) -> tuple[Image | None, tuple[Finding, ...]]:

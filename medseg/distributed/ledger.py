@@ -38,6 +38,25 @@ def _entry(outcome: Outcome) -> dict[str, str]:
     return entry | ({"trace": outcome.trace} if outcome.trace else {})
 
 
+def write_left_out(folder: Path, left_out: Sequence[Case]) -> Path | None:
+    """Where the series that were not tried are listed, one per line; the file goes where there is none.
+
+    An entry has ``input`` (its first file), ``files`` (how many) and ``reason``.
+    """
+    path = folder / "left_out.json"
+    if not left_out:
+        path.unlink(missing_ok=True)
+        return None
+    entries = [
+        {"input": case.said(str(case.images[0])), "files": len(case.images), "reason": case.left_out}
+        for case in left_out
+    ]
+    lines = ",\n".join(json.dumps(entry, ensure_ascii=False) for entry in entries)
+    with replacing(path, overwrite=True) as partial:
+        partial.write_text(f"[\n{lines}\n]\n", encoding="utf-8")
+    return path
+
+
 def collect_volumes(folder: Path, cases: Iterable[Case]) -> Path | None:
     """One table of the volumes of all done cases, made of each case's own; None where there is none."""
     own = [beside(case.output, ".volumes.csv") for case in cases]

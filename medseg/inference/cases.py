@@ -66,6 +66,7 @@ class Case:
         identity: words of the patient that must not be written or said, inside others too.
         unsaid: paths, their parts and names that must not be, where they stand alone.
         problem: why it can't be done, where that was seen before its turn.
+        left_out: why it is not even tried: ``localizer``, ``SEG``; empty for a case.
     """
 
     name: str
@@ -80,6 +81,7 @@ class Case:
     study: str = ""
     description: str = field(default="", compare=False)
     problem: MedsegError | None = field(default=None, compare=False)
+    left_out: str = ""
 
     def said(self, text: str) -> str:
         """The text as it may be written and said."""

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from medseg.data.layouts import files_below
-from medseg.data.series import series_of, sorted_out
+from medseg.data.series import Sorted, sorted_out
 from medseg.data.unpack import unpack_all
 from medseg.errors import DataError, MedsegError
 from medseg.inference.cases import Case, place_cases, scans_below
@@ -32,6 +33,7 @@ def gather(
     data: Path | None = None,
     with_names: bool = False,
     hide: bool = False,
+    tell_left_out: Callable[[Sequence[Case]], object] = len,
 ) -> list[Case]:
     """One case for each scan that ``inputs`` name, each with an output of its own below ``folder``.
 
@@ -48,6 +50,8 @@ def gather(
         data: the folder that a list's paths are relative to; the list's own if left out.
         with_names: what the patients are called may be written and said.
         hide: cases go by their content, and no part of an input's path is written or said.
+        tell_left_out: called once with the series that are no case: localizers, reports, segmentations, and
+            those that tell none of the channels in a study whose others do.
 
     Raises:
         DataError: nothing to predict, or a case lacks a channel.
@@ -56,6 +60,9 @@ def gather(
     """
     try:
         cases = _gathered(inputs, folder, channels, n_channels, names, data, with_names)
+        left_out = list({case.images: case for case in cases if case.left_out}.values())
+        cases = [case for case in cases if not case.left_out]
+        tell_left_out(hidden(left_out) if hide else left_out)
         return place_cases(hidden(cases) if hide else cases, folder, suffix=suffix, given=inputs)
     except (MedsegError, OSError, ValueError) as error:
         if not hide:
@@ -75,7 +82,7 @@ def _gathered(
     data: Path | None,
     with_names: bool,
 ) -> list[Case]:
-    """The cases, channels joined, before each gets its place."""
+    """The cases, channels joined, before each gets its place; then what was left out."""
     cases: list[Case] = []
     for text in inputs:
         path = Path(text).expanduser()
@@ -86,12 +93,17 @@ def _gathered(
         else:
             cases += _named(text, folder, with_names)
     named = {case.images for case in cases if case.is_named}
+    left_out = [case for case in cases if case.left_out]
+    cases = single = [case for case in cases if not case.left_out]
     if channels:
         cases = by_patterns(cases, channels)
     elif n_channels > 1:
         if are_told_by_files(names):
             cases = by_names(by_descriptions(cases, names), names)
         cases = by_numbers(cases, n_channels)
+    used = {images for case in cases for images in (case.images, *case.more)}
+    unused = [case for case in single if case.is_series and case.images not in used]
+    cases += left_out + [replace(case, left_out="no channel told") for case in unused]
     return cases if with_names else nameless(cases, named)
 
 
@@ -157,20 +169,33 @@ def _below(path: Path, folder: Path, root: Path, with_names: bool, archive: Path
     outputs = folder.resolve()
     is_inside = outputs == path or outputs in path.parents
     files = [f for f in files_below(path) if is_inside or outputs not in f.parents]
-    series, damaged = sorted_out(files)
-    taken = {*damaged, *(file for one in series for file in one.files)}
+    found = sorted_out(files)
+    taken = {*found.damaged, *(file for one in found.series for file in one.files)}
     others = [f for f in scans_below(str(path), folder, needed=False) if f not in taken]
-    cases = series_cases(series, path, root.absolute(), with_names)
-    cases += [Case(f.name, (f,), f) for f in (*damaged, *others)]
+    cases = series_cases(found.series, path, root.absolute(), with_names)
+    cases += [Case(f.name, (f,), f) for f in (*found.damaged, *others)]
     for packed in sorted(f for f in files if _is_archive(f, path)):
         if archive is None:
             cases += _inside(packed, folder, with_names, needed=False)
         else:
-            found = f"{packed.name} lies in {archive.name}"
-            cases.append(_refused(packed, DataError(found, "scans in an archive", f"unpack {archive.name}")))
+            what = f"{packed.name} lies in {archive.name}"
+            cases.append(_refused(packed, DataError(what, "scans in an archive", f"unpack {archive.name}")))
+    left_out = _left_out(found, path, root.absolute(), with_names)
     if not cases:
-        raise NoScanError(f"no scan in {archive.name if archive else path}", "at least one", "check the path")
-    return cases
+        but = f" but {counted(left_out)}" if left_out else ""
+        where = archive.name if archive else path
+        raise NoScanError(f"no scan in {where}{but}", "at least one", "check the path")
+    return cases + left_out
+
+
+def _left_out(found: Sorted, path: Path, root: Path, with_names: bool) -> list[Case]:
+    named = [(why, series_cases([one], path, root, with_names)) for why, one in found.left_out]
+    return [replace(case, left_out=why) for why, cases in named for case in cases]
+
+
+def counted(left_out: Sequence[Case]) -> str:
+    """How many series there are of each kind, as ``2 localizer, 1 SEG``."""
+    return ", ".join(f"{n} {why}" for why, n in sorted(Counter(case.left_out for case in left_out).items()))
 
 
 def _is_archive(path: Path, root: Path) -> bool:
@@ -181,15 +206,18 @@ def _is_archive(path: Path, root: Path) -> bool:
 
 
 def _named(text: str, folder: Path, with_names: bool) -> list[Case]:
-    """A file by its name, or what a pattern matches; DICOM files of one series are one case."""
+    """A file by its name, or what a pattern matches but for localizers; files of one series are one case."""
     files = scans_below(text, folder)
     archives = [f for f in files if f.name.lower().endswith(ARCHIVES)]
     cases = [case for archive in archives for case in _inside(archive, folder, with_names)]
     files = [f for f in files if f not in archives]
-    series = series_of(files)
-    in_series = {file for one in series for file in one.files}
+    found = sorted_out(files)
+    in_series = {file for one in found.series for file in one.files}
+    if not Path(text).expanduser().exists():
+        cases += _left_out(found, Path("/"), Path("/"), with_names)
+        in_series |= {file for _, one in found.left_out for file in one.files}
     cases += [Case(f.name, (f,), f) for f in files if f not in in_series]
-    for one in series:
+    for one in found.series:
         root = one.files[0] if len(one.files) == 1 else one.folder
         cases += series_cases([one], one.folder, root.with_suffix("") if root.is_file() else root, with_names)
     return cases

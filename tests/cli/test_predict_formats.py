@@ -344,7 +344,29 @@ def test_series_are_channels_by_a_list_of_folders_and_by_their_descriptions(
         seg = pydicom.dcmread(next((study / out).glob("*.dcm")))
         assert seg.ReferencedSeriesSequence[0].SeriesInstanceUID.endswith(".4")
         assert "doe" not in path.name.lower()
+    assert json.loads((study / "folder" / "left_out.json").read_text())[0]["reason"] == "no channel told"
     assert "doe" not in capsys.readouterr().out.lower()
+
+
+def test_what_is_left_out_of_a_folder_or_pattern_is_told_once_and_listed_without_names(
+    bundle: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sequence(tmp_path / "DOE_JANE" / "1", 1, "abdomen")
+    for number, key, value in ((2, "ImageType", ["ORIGINAL", "LOCALIZER"]), (3, "Modality", "SR")):
+        for path in sequence(tmp_path / "DOE_JANE" / f"{number}", number, "scout").iterdir():
+            data = pydicom.dcmread(path)
+            setattr(data, key, value)
+            data.save_as(path)
+    for given, out in (("DOE_JANE", "folder"), ("DOE_JANE/**/*.dcm", "pattern")):
+        assert predict(bundle, "-i", tmp_path / given, "-o", tmp_path / out) == 0
+        told = capsys.readouterr()
+        assert told.err == "medseg: 2 series left out: 1 SR, 1 localizer; see left_out.json\n"
+        assert "1 done" in told.out
+        listed = json.loads((tmp_path / out / "left_out.json").read_text())
+        assert sorted((entry["reason"], entry["files"]) for entry in listed) == [("SR", 5), ("localizer", 5)]
+        assert "jane" not in str(listed).lower()
+    assert predict(bundle, "-i", tmp_path / "DOE_JANE" / "2", "-o", tmp_path / "none") == 2
+    assert "but 1 localizer" in capsys.readouterr().err
 
 
 def test_a_study_that_lacks_a_channel_is_told_by_what_it_has(study: Path) -> None:

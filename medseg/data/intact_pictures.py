@@ -1,4 +1,4 @@
-"""Is all of a PNG or TIFF there? Pillow passes wrong checksums at a PNG's end, and fills a TIFF with zeros.
+"""Is all of a PNG, TIFF or GIF there? Pillow passes wrong checksums, and fills what a file lacks with zeros.
 
 Formats: www.w3.org/TR/png-3 clause 5.3; TIFF 6.0 (Adobe, 1992); BigTIFF widens counts and offsets to 8 bytes.
 """
@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from medseg.data.findings import BLOCKS, Finding, UnreadableError, unreadable
+from medseg.data.intact_gif import verify_gif
 
 PNG = b"\x89PNG\r\n\x1a\n"
 _MOST_PAGES = 100_000
@@ -34,7 +35,9 @@ _USED |= {_TILE_LENGTH, _TILE_OFFSETS, _TILE_COUNTS}
 
 
 def verify_picture(path: Path) -> None:
-    """Pass a PNG whose chunks have their checksums, a TIFF whose pages are all there, and every other file.
+    """Pass a PNG whose chunks have their checksums, a TIFF whose pages are all there, and other files.
+
+    A GIF passes where its first picture has all its pixels.
 
     Raises:
         UnreadableError: a chunk is damaged or missing, or part of a page lies outside the file.
@@ -45,6 +48,9 @@ def verify_picture(path: Path) -> None:
             _verify_png(path, file)
         elif start[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
             _verify_tiff(path, file, start)
+        elif start[:6] in (b"GIF87a", b"GIF89a"):
+            file.seek(6)
+            verify_gif(path, file)
 
 
 def _verify_png(path: Path, file: IO[bytes]) -> None:

@@ -75,6 +75,43 @@ def test_a_tiff_that_lost_its_last_page_is_refused(tmp_path: Path, reader: Reade
         read_image(path, reader=reader)
 
 
+@pytest.mark.parametrize("interlace", [False, True])
+def test_a_gif_is_read_with_all_its_pixels_or_refused(
+    tmp_path: Path, reader: Reader, interlace: bool
+) -> None:
+    path = tmp_path / "a.gif"
+    pixels = np.random.default_rng(1).integers(1, 200, (70, 90)).astype(np.uint8)
+    Image.fromarray(pixels).save(path, interlace=interlace)
+    whole = path.read_bytes()
+    np.testing.assert_array_equal(read_image(path, reader=reader).array[..., 0], pixels.T)
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + bytes(len(whole) - middle - 2) + whole[-2:])
+    with Image.open(path) as picture:
+        assert (np.asarray(picture.convert("L")) == 0).any()
+    with pytest.raises(DataError, match="no known kind"):
+        read_image(path, reader=reader)
+
+
+def test_a_gif_whose_canvas_is_larger_than_its_picture_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.gif"
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path)
+    content = bytearray(path.read_bytes())
+    content[6] = 90
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="covers a part of its canvas"):
+        read_image(path, reader=reader)
+
+
+def test_a_gif_that_lost_pixels_says_how_many(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.gif"
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path, interlace=False)
+    content = path.read_bytes()
+    # Twice as many rows, on the canvas and in the picture.
+    path.write_bytes(content.replace(bytes([9, 0, 9, 0]), bytes([9, 0, 18, 0])))
+    with pytest.raises(DataError, match="81 of 162 pixels"):
+        read_image(path, reader=reader)
+
+
 def test_a_tiff_that_claims_more_rows_than_it_has_is_refused(tmp_path: Path, reader: Reader) -> None:
     path = tmp_path / "a.tif"
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path)

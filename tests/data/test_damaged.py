@@ -86,9 +86,7 @@ def test_a_gif_is_read_with_all_its_pixels_or_refused(
     np.testing.assert_array_equal(read_image(path, reader=reader).array[..., 0], pixels.T)
     middle = len(whole) // 2
     path.write_bytes(whole[:middle] + bytes(len(whole) - middle - 2) + whole[-2:])
-    with Image.open(path) as picture:
-        assert (np.asarray(picture.convert("L")) == 0).any()
-    with pytest.raises(DataError, match="no known kind"):
+    with pytest.raises(DataError, match="of 6300 pixels"):
         read_image(path, reader=reader)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
 from typing import NamedTuple
 
 from medseg.data.manifest import Case
@@ -50,7 +51,9 @@ def bids_cases(images: Sequence[str]) -> Pairing:
     for e in raw or [e for e in entries if not e.is_label]:
         scans[e.who].append(e)
     drawn, several, lonely = _matched(labels, scans)
+    scans = {who: _same_kind(group, drawn.get(who)) for who, group in scans.items()}
     groups = {who: _same_contrast(group, drawn.get(who)) for who, group in scans.items()}
+    others = [e.path for who, group in scans.items() for e in group if _is_other(e, groups[who])]
     twice = [e.path for who, group in scans.items() for e in group if _is_second(e, groups[who])]
     usual = _usual([g for who, g in groups.items() if who in drawn or not drawn])
     odd, unlabelled = [], []
@@ -65,6 +68,7 @@ def bids_cases(images: Sequence[str]) -> Pairing:
     made.channels = [CHANNELS.get(s.lower(), s) for s in usual]
     for files, text in (
         (unlabelled, "images without a label map left out"),
+        (others, "images of another contrast than the label map's left out"),
         (twice, "images left out beside one of the same contrast"),
         (odd, f"cases without the usual images ({', '.join(usual)}) left out"),
         (several, "cases have several label maps; the first of the best kind by name was taken"),
@@ -122,6 +126,21 @@ def _same_contrast(group: Sequence[Entry], label: Entry | None) -> list[Entry]:
     once.sort(key=lambda e: (CHANNEL_ORDER.get(CHANNELS.get(e.suffix.lower(), ""), 99), e.suffix))
     told = {label.suffix, label.entities.get("space", "")} if label else set()
     return [e for e in once if e.suffix in told] or once
+
+
+def _same_kind(group: list[Entry], label: Entry | None) -> list[Entry]:
+    """The images in a folder called as the label map's (``anat``), where there are some; else all."""
+    if label is None:
+        return group
+    return [e for e in group if _folder(e) == _folder(label)] or group
+
+
+def _folder(e: Entry) -> str:
+    return PurePosixPath(e.path).parent.name
+
+
+def _is_other(e: Entry, kept: Sequence[Entry]) -> bool:
+    return e.suffix not in {k.suffix for k in kept}
 
 
 def _is_second(e: Entry, kept: Sequence[Entry]) -> bool:

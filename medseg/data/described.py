@@ -41,6 +41,7 @@ def described(folder: Path, paths: Sequence[str]) -> Layout | None:
         return layout
     layout.channels = _channels(told.get("channel_names") or told.get("modality"))
     layout.labels, layout.regions = _labels(told.get("labels"), found[0], layout.notes)
+    layout.ignored = _ignored(told.get("labels"))
     for key, ours in (("name", "name"), ("description", "description"), ("reference", "source")):
         layout.header[ours] = str(told.get(key, "") or "")
     layout.header["licence"] = str(told.get("licence") or told.get("license") or "")
@@ -83,7 +84,12 @@ def _labels(labels: Any, where: str, notes: list[str]) -> tuple[Labels, dict[str
         name, number = (str(value), _whole(key)) if turned else (str(key), numbers)
         if number is None:
             notes.append(f"{where}: label {key!r} with {value!r} is no name with a number; left out")
-        elif number and name.lower() != "ignore":
+        elif number and name.lower() == "ignore":
+            notes.append(
+                f"label {number} is {where}'s ignore label, no structure: `medseg evaluate "
+                f"--ignore-label {number}` leaves it out, training needs label maps without it"
+            )
+        elif number:
             found[name] = number
     for region, values in regions.items():
         if len(values) == 1 and values[0] not in found.values():
@@ -92,6 +98,14 @@ def _labels(labels: Any, where: str, notes: list[str]) -> tuple[Labels, dict[str
         missing = {n for v in regions.values() for n in v} - {n for n in found.values() if isinstance(n, int)}
         found |= {f"structure {n}": n for n in sorted(missing - {0})}
     return found, regions
+
+
+def _ignored(labels: Any) -> tuple[int, ...]:
+    """nnU-Net's ignore label, where there is one."""
+    numbers = [
+        _whole(v) for k, v in (labels.items() if isinstance(labels, dict) else []) if k.lower() == "ignore"
+    ]
+    return tuple(n for n in numbers if n is not None)
 
 
 def _whole(value: Any) -> int | None:

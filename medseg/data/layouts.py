@@ -23,6 +23,7 @@ class Layout:
     labels: dict[str, int | tuple[int, ...]] = field(default_factory=dict)
     regions: dict[str, tuple[int, ...]] = field(default_factory=dict)
     relabel: dict[int, int] = field(default_factory=dict)
+    ignored: tuple[int, ...] = ()
     notes: list[str] = field(default_factory=list)
     header: dict[str, str] = field(default_factory=dict)
     problem: str = ""

@@ -6,9 +6,10 @@ or two label maps, loses; of equals, the way that leaves fewer images over wins,
 
 from __future__ import annotations
 
+import os
 from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from medseg.data.case_keys import Key, Marked, all_ways, is_indexed, says_label
@@ -42,15 +43,29 @@ def pair(paths: Sequence[str], more_label_words: Collection[str] = ()) -> Pairin
     words = LABEL_WORDS | set(more_label_words)
     single, notes = _one_of_each(paths)
     indexed = is_indexed(single)
-    parts = [take_apart(p, words, indexed) for p in single]
+    parts = _taken_apart(single, words, indexed)
     ways = all_ways(parts)
+    labels = [p.path for p in parts if says_label(p)]
+    if labels:
+        ways = [way for way in ways if any(m.is_label for m in way)]
     best = max(ways, key=_score)
     made = _cases(best)
     made.notes = notes + made.notes
-    labels = [p.path for p in parts if says_label(p)]
     if labels and not any(c.label for c in made.cases):
         made.problem = _why_none(ways, labels)
     return made
+
+
+def _taken_apart(paths: Sequence[str], words: Collection[str], indexed: bool) -> list[Part]:
+    """The files in their parts; a folder above all of them (``Dataset_with_GT/``) makes no label maps."""
+    parts = [take_apart(p, words, indexed) for p in paths]
+    above = os.path.commonpath([PurePosixPath(p).parent for p in paths]) if paths else ""
+    if not above or not all(says_label(p) for p in parts):
+        return parts
+    below = [take_apart(p[len(above) + 1 :], words, indexed) for p in paths]
+    if len({says_label(p) for p in below}) < 2:
+        return parts
+    return [replace(p, path=path) for p, path in zip(below, paths, strict=True)]
 
 
 _GUESSES = {"pred", "preds", "prediction", "predictions", "prob", "probseg", "superpixels", "fov"}

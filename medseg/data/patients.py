@@ -25,7 +25,8 @@ def patient_of(case: str) -> str:
 
 def names_of(cases: Sequence[Sequence[Part]]) -> list[str]:
     """A unique name for each case: what its files' names share, behind their folders where needed."""
-    ways = [[way(files) for files in cases] for way in (_shared, _left, _bare, _with_folders)]
+    ways = [[way(files) for files in cases] for way in (_shared, _left, _bare)]
+    ways.append(_with_folders(cases))
     best = next((names for names in ways if all(names) and len(set(names)) == len(names)), ways[-1])
     taken: set[str] = set()
     return [_unique(name or stem_of(files[0].path), taken) for name, files in zip(best, cases, strict=True)]
@@ -77,7 +78,9 @@ def _shared(files: Sequence[Part]) -> str:
     while all(len(t) > n and t[n] == tokens[0][n] for t in tokens):
         n += 1
     shared = "".join(tokens[0][:n]).rstrip("_-.,+ ")
-    return shared if re.search(r"\w", shared) and (files[0].rest or not files[0].place) else ""
+    place = files[0].place
+    is_folder = bool(place) and [w.lower() for w in words_of(shared)][-1:] == [place[-1]]
+    return shared if re.search(r"\w", shared) and (files[0].rest or not place or is_folder) else ""
 
 
 def _left(files: Sequence[Part]) -> str:
@@ -89,16 +92,25 @@ def _bare(files: Sequence[Part]) -> str:
     return "_".join(w for w in words_of(_stem(files[0])) if w.lower() not in LABEL_WORDS | IMAGE_WORDS)
 
 
-def _with_folders(files: Sequence[Part]) -> str:
-    """The folders that say something, and what the file's name adds."""
+def _with_folders(cases: Sequence[Sequence[Part]]) -> list[str]:
+    """The folders that say something, and what the file's name adds, without what is the same for all."""
+    owns = [_shared(files) or _left(files) for files in cases]
+    places = [_folders(files) for files in cases]
+    if len(cases) > 1:
+        owns = ["" if len(set(owns)) == 1 else own for own in owns]
+        while all(len(p) > 1 and p[0] == places[0][0] for p in places):
+            places = [p[1:] for p in places]
+    names = []
+    for own, folders in zip(owns, places, strict=True):
+        repeats = bool(folders) and own.lower().startswith(folders[-1].lower())
+        names.append("_".join([*(folders[:-1] if repeats else folders), *([own] if own else [])]))
+    return names
+
+
+def _folders(files: Sequence[Part]) -> list[str]:
     place = set(files[0].place)
-    folders = [
-        f for f in PurePosixPath(files[0].path).parts[:-1] if any(w.lower() in place for w in words_of(f))
-    ]
-    own = _shared(files) or _left(files)
-    if folders and own.lower().startswith(folders[-1].lower()):
-        folders = folders[:-1]
-    return "_".join([*folders, own] if own else folders)
+    above = PurePosixPath(files[0].path).parts[:-1]
+    return [f for f in above if any(w.lower() in place for w in words_of(f))]
 
 
 def _unique(name: str, taken: set[str]) -> str:

@@ -97,7 +97,7 @@ def recognise(folder: Path, paths: Sequence[str], reader: Reader) -> Layout:
     images = images_of(paths)
     layout, found = _by_names(folder, images, reader)
     if told is not None:
-        layout.labels, layout.header = told.labels, told.header
+        layout.labels, layout.header, layout.ignored = told.labels, told.header, told.ignored
         layout.regions, layout.notes = told.regions, told.notes + layout.notes
         layout.channels = told.channels or layout.channels
     known = set(images)

@@ -94,7 +94,7 @@ def _name_labels(layout: Layout, values: set[int]) -> None:
     if layout.name == "ACDC" and values <= {1, 2, 3}:
         layout.labels = dict(_ACDC)
         return
-    if known and values <= known:
+    if known and values <= known | set(layout.ignored):
         return
     if order and len(order) > 8 and order[-1] >= 245 and _are_jpeg(layout):
         layout.relabel, layout.labels = {255: 1}, layout.labels or {"foreground": 1}
@@ -106,7 +106,9 @@ def _name_labels(layout: Layout, values: set[int]) -> None:
         layout.notes.append(f"label values are a picture's: {words} suggested, no file is changed")
         order = list(range(1, len(order) + 1))
     if known:
-        layout.notes.append(f"label values {sorted(values - known)} are not in dataset.json")
+        layout.notes.append(
+            f"label values {sorted(values - known - set(layout.ignored))} are not in dataset.json"
+        )
         return
     single = "lesion" if layout.name == "ISIC" else "foreground"
     layout.labels = {single: order[0]} if len(order) == 1 else {f"structure {n}": n for n in order[:256]}

@@ -184,6 +184,39 @@ def test_a_case_is_called_by_its_number_also_where_the_folder_has_it_too():
 
 
 @pytest.mark.parametrize(
+    ("files", "cases"),
+    [
+        (
+            "BraTS20_Training_00{0}/BraTS20_Training_00{0}_{1}.nii",
+            {"BraTS20_Training_001": "BraTS20_Training_001", "BraTS20_Training_002": "BraTS20_Training_002"},
+        ),
+        (
+            "x/BraTS-GLI-00001-00{0}/BraTS-GLI-00001-00{0}-{1}.nii",
+            {"BraTS-GLI-00001-001": "BraTS-GLI-00001", "BraTS-GLI-00001-002": "BraTS-GLI-00001"},
+        ),
+        ("dataset/case_{0}/{1}.nii", {"case_1": "case_1", "case_2": "case_2"}),
+    ],
+)
+def test_a_case_has_its_folders_name_and_not_its_first_channels(files, cases):
+    found = pair([files.format(n, c) for n in (1, 2) for c in ("t2f", "t1c", "seg")]).cases
+    assert {c.case: c.patient for c in found} == cases
+    assert {len(c.image) for c in found} == {2}
+
+
+def test_a_word_for_label_maps_in_the_folder_above_all_files_makes_none():
+    names = [f"Dataset_with_GT/{k}/{k} ({n}){s}.png" for k in "ab" for n in (1, 2) for s in ("", "_mask")]
+    found = pair(names)
+    assert [c.label for c in found.cases] == [c.image[0].replace(".png", "_mask.png") for c in found.cases]
+    assert len(found.cases) == 4
+
+
+def test_one_image_and_one_label_map_are_a_case():
+    assert [(c.image, c.label) for c in pair(["image.nii", "label.nii"]).cases] == [
+        (("image.nii",), "label.nii")
+    ]
+
+
+@pytest.mark.parametrize(
     ("names", "patients"),
     [
         (["TCGA_4_1/TCGA_4_1_{0}{1}.tif", "TCGA_5_2/TCGA_5_2_{0}{1}.tif"], {"TCGA_4_1", "TCGA_5_2"}),
@@ -229,6 +262,17 @@ def test_bids_takes_the_contrast_that_the_label_map_names_or_all_that_are_shared
         "sub-{0}/sub-{0}_run-{1}_adc.nii",
     )
     assert (one.channels, all_of_them.channels) == (["T1"], ["ADC", "DWI"])
+
+
+def test_bids_takes_the_images_of_the_label_maps_folder_and_tells_what_it_leaves():
+    found = bids(
+        "derivatives/x/sub-{0}/anat/sub-{0}_run-{1}_space-T1w_label-lesion_mask.nii",
+        "sub-{0}/anat/sub-{0}_run-{1}_T1w.nii",
+        "sub-{0}/anat/sub-{0}_run-{1}_FLAIR.nii",
+        "sub-{0}/dwi/sub-{0}_run-{1}_dwi.nii",
+    )
+    assert found.channels == ["T1"]
+    assert [n for n in found.notes if n.startswith("4 images of another contrast")]
 
 
 def test_bids_prefers_structures_to_the_mask_of_the_brain_and_takes_no_derived_image():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,18 +13,21 @@ import numpy as np
 import torch
 from monai.data import MetaTensor
 
+from medseg.bundle.label_steps import after_steps, region_maps, whole_numbers
+from medseg.bundle.runtime_choice import network_by
 from medseg.bundle.understanding import Understood
-from medseg.errors import BundleError, GeometryError, MedsegError
+from medseg.errors import BundleError
 from medseg.inference.cases import Case, is_picture
 from medseg.inference.decision import Decision
 from medseg.inference.engine import Block, label_blocks, label_volume, slab_axis
 from medseg.inference.head import Head, Prepared, network_grid, prepared
 from medseg.inference.inferer import way_of
-from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
+from medseg.inference.int8 import busiest_windows
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
 from medseg.inference.pipeline import write_blocks, write_strips
+from medseg.inference.plan import Plan
 from medseg.inference.probabilities import kept
-from medseg.inference.runtimes import fastest, scored_by, torch_network
+from medseg.inference.runtimes import torch_network
 from medseg.inference.scan import open_scan
 from medseg.inference.slabs import Network, Tiling, VolumeSource
 from medseg.inference.wayback import UnknownGeometryError
@@ -75,11 +79,22 @@ class Predictor:
     _networks: list[Network] = field(default_factory=list, repr=False)
 
     @property
+    def _plan(self) -> Plan:
+        """The bundle in the engine's terms; only asked for where it is known."""
+        assert self.understood is not None
+        return self.understood.plan
+
+    @property
     def windows(self) -> Windows:
         """As the bundle says; one at a time on a CPU, where larger batches are slower and larger."""
-        assert self.understood is not None
-        windows = self.understood.plan.windows
+        windows = self._plan.windows
         return replace(windows, batch_size=1) if self.device.type == "cpu" else windows
+
+    @property
+    def _n_scores(self) -> int:
+        """Channels of scores; known once the network is measured."""
+        assert self._measured is not None
+        return self._measured[1]
 
     def predict(self, case: Case, *, overwrite: bool = False) -> Path:
         """The written label map of one case.
@@ -88,9 +103,9 @@ class Predictor:
             MemoryLimitError: it can't be done within ``max_ram``.
         """
         like = case.images[0]
+        write = partial(write_label_map, case.output, like=like, overwrite=overwrite)
         if self.understood is None or self.understood.rest:
-            labels = self.to_labels(case.images)
-            return write_label_map(case.output, labels, like=like, overwrite=overwrite)
+            return write(self.to_labels(case.images))
         # Beside the output and not in /tmp, which may be memory.
         case.output.parent.mkdir(parents=True, exist_ok=True)
         with torch.inference_mode():
@@ -100,16 +115,12 @@ class Predictor:
                 if not self.is_auto or self.max_ram is not None:
                     raise
                 self.tell(f"{case.name}: the bundle's own post-processing is used: {error.found}")
-                return write_label_map(
-                    case.output, self._by_stock(case.images), like=like, overwrite=overwrite
-                )
-            numbers = self.numbers()
-            if numbers is None:
-                labels = self._as_maps(self.blocks(scan, demand), scan.way.shape)
-                return write_label_map(case.output, labels, like=like, overwrite=overwrite)
-            write = write_blocks if demand.n_strips == 1 else write_strips
+                return write(self._by_stock(case.images))
+            if (numbers := self.numbers()) is None:
+                return write(region_maps(self.blocks(scan, demand), scan.way.shape, self._n_scores))
+            write_parts = write_blocks if demand.n_strips == 1 else write_strips
             blocks = self.blocks(scan, demand)
-            return write(case.output, blocks, like=like, largest=max(numbers), overwrite=overwrite)
+            return write_parts(case.output, blocks, like=like, largest=max(numbers), overwrite=overwrite)
 
     def to_labels(self, images: tuple[Path, ...]) -> np.ndarray:
         """The label map of one scan, shape of the scan; or (x, y, z, n) where the bundle ends in n maps."""
@@ -118,10 +129,12 @@ class Predictor:
         with torch.inference_mode():
             scan, demand = self.prepared(images)
             blocks, shape = self.blocks(scan, demand), scan.way.shape
-            labels = (
-                label_volume(blocks, shape, np.uint16) if self.numbers() else self._as_maps(blocks, shape)
-            )
-        return self._with_rest(labels, scan.meta)
+            if self.numbers():
+                labels = label_volume(blocks, shape, np.uint16)
+            else:
+                labels = region_maps(blocks, shape, self._n_scores)
+        rest = self.understood.rest
+        return after_steps(rest, labels, scan.meta, self.pred_key) if rest else labels
 
     def prepared(self, images: tuple[Path, ...], scratch: Path | None = None) -> tuple[Prepared, Demand]:
         """The scan on the network's grid, and the way of running it within ``max_ram``."""
@@ -134,10 +147,8 @@ class Predictor:
             del scan
             return self._prepared_by_monai(images)
         source = prepared(self.head, scan, grid, only_plan=is_bounded)
-        self._measure(scan.n_channels, source.source.shape, source)
-        demand = Demand(False, 1, 0)
+        demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
         if is_bounded:
-            demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
             source = prepared(self.head, scan, grid)
         return source, demand
 
@@ -146,17 +157,27 @@ class Predictor:
         files = [str(image) for image in images]
         return self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
 
+    def scored_by(self, inferer: Callable[..., Any], images: tuple[Path, ...]) -> Any:
+        """The preprocessed scan and an inferer's scores of it, by the bundle's keys."""
+        item = self.preprocessed(images)
+        image = torch.as_tensor(item[self.image_key])
+        with torch.inference_mode():
+            scores = inferer(image[None].to(self.device), torch_network(self.modules[0]))
+        item[self.pred_key] = MetaTensor(scores[0].clone(), meta=dict(item[self.image_key].meta))
+        return item
+
     def _prepared_by_monai(self, images: tuple[Path, ...]) -> tuple[Prepared, Demand]:
         image = self.preprocessed(images)[self.image_key]
         # PILReader leaves it out: the grid of a picture is that of its pixels.
         image.meta.setdefault("original_affine", np.eye(4))
         meta = {**image.meta, "affine": image.meta["original_affine"]}
         source = Prepared(VolumeSource(torch.as_tensor(image)), way_of(image), meta)
-        self._measure(int(image.shape[0]), source.source.shape, source)
-        demand = self._demand(source, int(image.shape[0]), False) if self.max_ram else Demand(False, 1, 0)
-        return source, demand
+        return source, self._demand(source, int(image.shape[0]), False)
 
     def _demand(self, scan: Prepared, n_inputs: int, is_streamed: bool) -> Demand:
+        self._measure(n_inputs, scan.source.shape, scan)
+        if self.max_ram is None:
+            return Demand(False, 1, 0)
         network, n_channels = self._measured or (0, 0)
         load = Load(resident_bytes(), network, 0, n_inputs, n_channels, is_streamed, bool(self.probabilities))
         ways = ways_of_running(load, self.windows, scan.way, scan.source.shape)
@@ -169,12 +190,16 @@ class Predictor:
 
     def _measure(self, n_inputs: int, shape: tuple[int, ...], scan: Prepared | None = None) -> None:
         if self._measured is None:
-            assert self.understood is not None
-            sizes = self.windows.sizes(shape)
-            window = torch.zeros((self.windows.batch_size, n_inputs, *sizes), device=self.device)
+            size = (self.windows.batch_size, n_inputs, *self.windows.sizes(shape))
+            window = torch.zeros(size, device=self.device)
             seen = self._seen(scan) if scan and self.runtime == "int8" else []
-            self._networks = [self._run_by(module, self._inner(window), seen) for module in self.modules]
-            self._measured = network_bytes(self.understood.plan.scoring(self._networks), window)
+            self._networks = [self._network(module, self._inner(window), seen) for module in self.modules]
+            self._measured = network_bytes(self._plan.scoring(self._networks), window)
+
+    def _network(self, module: torch.nn.Module, window: torch.Tensor, seen: list[torch.Tensor]) -> Network:
+        if self.why_torch:
+            self.tell(self.why_torch)
+        return network_by(self.runtime, module, window, seen, self._plan.decision, tell=self.tell)
 
     def _seen(self, scan: Prepared) -> list[torch.Tensor]:
         """Windows of a scan by which ranges of numbers are chosen."""
@@ -183,34 +208,13 @@ class Predictor:
 
     def _inner(self, window: torch.Tensor) -> torch.Tensor:
         """What the network itself is given of a window: one slice, where it is a 2D network."""
-        axis = self.understood.plan.slice_axis if self.understood else None
+        axis = self._plan.slice_axis
         return window if axis is None else window.squeeze(axis + 2)
-
-    def _run_by(self, module: torch.nn.Module, window: torch.Tensor, seen: list[torch.Tensor]) -> Network:
-        if self.why_torch:
-            self.tell(self.why_torch)
-        if self.runtime == "int8" and self.understood is not None:
-            if not seen:
-                raise MedsegError("no scan", "one to choose the ranges of int8 by", "give a scan first")
-            rounded = int8_network(module, seen)
-            self.tell(
-                in_words(dice_cost(torch_network(module), rounded, seen, self.understood.plan.decision))
-            )
-            return rounded
-        # Noise, because zeros would hide differences between runtimes.
-        noise = torch.randn(window.shape, generator=torch.Generator().manual_seed(0)).to(window.device)
-        if self.runtime == "auto":
-            name, network = fastest(module, noise)
-            self.tell(f"runtime {name}, the fastest here")
-            return network
-        return scored_by(self.runtime, module, noise)
 
     def deciding(self) -> Decision:
         """The decision on the scores that `blocks` blends."""
-        assert self.understood is not None
-        assert self._measured is not None
-        decision = self.understood.plan.deciding(len(self.modules))
-        is_one_region = decision.threshold is not None and self._measured[1] == 1
+        decision = self._plan.deciding(len(self.modules))
+        is_one_region = decision.threshold is not None and self._n_scores == 1
         return replace(decision, numbers=decision.numbers or (1,)) if is_one_region else decision
 
     def numbers(self) -> tuple[int, ...] | None:
@@ -218,69 +222,29 @@ class Predictor:
         decision = self.deciding()
         if decision.threshold is not None:
             return decision.numbers
-        return decision.numbers or tuple(range(self._measured[1] if self._measured else 0))
+        return decision.numbers or tuple(range(self._n_scores))
 
     def blocks(self, scan: Prepared, demand: Demand) -> Iterator[Block]:
         """The engine's blocks of one scan."""
-        assert self.understood is not None
-        plan = self.understood.plan
         blocks = label_blocks(
             scan.source,
-            self.watch(plan.scoring(self._networks)),
+            self.watch(self._plan.scoring(self._networks)),
             self.windows,
             scan.way,
             self.deciding(),
             device=self.device,
             n_strips=demand.n_strips,
-            probabilities_after=plan.finishing() if self.probabilities else None,
+            probabilities_after=self._plan.finishing() if self.probabilities else None,
         )
-        if self.probabilities is None or self._measured is None:
+        if self.probabilities is None:
             return blocks
-        return kept(blocks, self.probabilities, scan.way.shape, self._measured[1])
-
-    def _as_maps(self, blocks: Iterator[Block], shape: tuple[int, ...]) -> np.ndarray:
-        """One map per region, shape (x, y, z, region)."""
-        codes = label_volume(blocks, shape, np.uint16)
-        n_regions = self._measured[1] if self._measured else 0
-        return np.stack([codes >> bit & 1 for bit in range(n_regions)], -1).astype(np.uint8)
-
-    def _with_rest(self, labels: np.ndarray, meta: dict[str, Any]) -> np.ndarray:
-        """After the bundle's remaining steps, which work on label maps of the scan."""
-        rest = self.understood.rest if self.understood else ()
-        if not rest:
-            return labels
-        is_maps = labels.ndim > len(meta["spatial_shape"])
-        first = np.moveaxis(labels, -1, 0) if is_maps else labels[None]
-        item = {self.pred_key: MetaTensor(torch.from_numpy(first.astype(np.int32)), meta=meta)}
-        for step in rest:
-            item = step(item)
-        return _whole(item[self.pred_key])
+        return kept(blocks, self.probabilities, scan.way.shape, self._n_scores)
 
     def _by_stock(self, images: tuple[Path, ...]) -> np.ndarray:
         if len(self.modules) > 1 or self.max_ram is not None:
-            raise BundleError(
-                f"an ensemble or --max-ram, and {self.why_stock or 'the stock engine'}",
-                "bundles that the engine knows",
-                "leave them out",
-            )
-        item = self.preprocessed(images)
-        image = item[self.image_key]
-        with torch.inference_mode():
-            scores = self.inferer(
-                torch.as_tensor(image)[None].to(self.device), torch_network(self.modules[0])
-            )
-        item[self.pred_key] = MetaTensor(scores[0].clone(), meta=dict(image.meta))
-        return _whole((self.postprocessing or (lambda data: data))(item)[self.pred_key])
-
-
-def _whole(pred: torch.Tensor) -> np.ndarray:
-    """Labels as whole numbers, one channel dropped and several put last."""
-    labels = np.asarray(torch.as_tensor(pred).cpu())
-    if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
-        raise GeometryError(
-            "scores where labels should be",
-            "postprocessing that ends in whole numbers",
-            "add AsDiscreted to it",
-        )
-    whole = labels.astype(np.int64)
-    return whole[0] if whole.shape[0] == 1 else np.moveaxis(whole, 0, -1)
+            found = f"an ensemble or --max-ram, and {self.why_stock or 'the stock engine'}"
+            raise BundleError(found, "bundles that the engine knows", "leave them out")
+        item = self.scored_by(self.inferer, images)
+        if self.postprocessing is not None:
+            item = self.postprocessing(item)
+        return whole_numbers(item[self.pred_key])

@@ -6,11 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from monai.data import MetaTensor
 
 from medseg.bundle.predicting import Predictor
 from medseg.errors import BundleError
-from medseg.inference.runtimes import torch_network
 
 
 def probabilities(predictor: Predictor, images: tuple[Path, ...]) -> np.ndarray:
@@ -29,14 +27,7 @@ def probabilities(predictor: Predictor, images: tuple[Path, ...]) -> np.ndarray:
     if "AsDiscreted" not in names:
         raise BundleError(f"postprocessing {names}", "an AsDiscreted", "leave out --probabilities")
     last = names.index("AsDiscreted")
-    item = predictor.preprocessed(images)
-    image = item[predictor.image_key]
-    inferer = getattr(predictor.inferer, "inferer", predictor.inferer)
-    with torch.inference_mode():
-        scores = inferer(
-            torch.as_tensor(image)[None].to(predictor.device), torch_network(predictor.modules[0])
-        )
-    item[predictor.pred_key] = MetaTensor(scores[0].clone(), meta=dict(image.meta))
+    item = predictor.scored_by(getattr(predictor.inferer, "inferer", predictor.inferer), images)
     for step in steps[:last]:
         item = step(item)
     found = torch.as_tensor(item[predictor.pred_key]).float().cpu()

@@ -34,15 +34,10 @@ def unpack(archive: Path, folder: Path, wanted: Mapping[str, str], *, root: str 
             bytes than its size allows, lacks a wanted file, or a file has another hash.
     """
     left = dict(wanted)
-    budget = _SWELL * archive.stat().st_size + _SLACK
     try:
-        with _open(archive) as members:
-            for number, (name, size, kind, stream) in enumerate(members):
-                budget -= max(0, size)
-                if budget < 0 or number >= _MEMBERS:
-                    _refuse(archive, f"{name} takes it beyond {_SWELL} times its own size")
-                path = _inside(archive, name, kind, root)
-                if kind == "file" and path in left:
+        with closing(_files(archive, root)) as files:
+            for path, size, stream in files:
+                if path in left:
                     _write(archive, stream, folder / path, size, left.pop(path))
     except _DAMAGED as error:
         _refuse(archive, f"it is damaged: {error}")
@@ -61,16 +56,10 @@ def unpack_all(archive: Path, folder: Path) -> Path:
     partial = folder.with_name(f"{folder.name}.part")
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir(parents=True)
-    budget = _SWELL * archive.stat().st_size + _SLACK
     try:
-        with _open(archive) as members:
-            for number, (name, size, kind, stream) in enumerate(members):
-                budget -= max(0, size)
-                if budget < 0 or number >= _MEMBERS:
-                    _refuse(archive, f"{name} takes it beyond {_SWELL} times its own size")
-                path = _inside(archive, name, kind, "")
-                if kind == "file":
-                    _write(archive, stream, partial / path, size, "")
+        with closing(_files(archive, "")) as files:
+            for path, size, stream in files:
+                _write(archive, stream, partial / path, size, "")
     except _DAMAGED as error:
         shutil.rmtree(partial, ignore_errors=True)
         raise DataError(f"{archive.name} is damaged: {error}", "a whole archive", "export it anew") from error
@@ -79,6 +68,19 @@ def unpack_all(archive: Path, folder: Path) -> Path:
         raise DataError(error.found, "a harmless archive", "unpack it by hand where you trust it") from error
     partial.rename(folder)
     return folder
+
+
+def _files(archive: Path, root: str) -> Generator[tuple[str, int, IO[bytes]], None, None]:
+    """The files as (path below `root`, size, stream); each member is judged before the next is given."""
+    budget = _SWELL * archive.stat().st_size + _SLACK
+    with _open(archive) as members:
+        for number, (name, size, kind, stream) in enumerate(members):
+            budget -= max(0, size)
+            if budget < 0 or number >= _MEMBERS:
+                _refuse(archive, f"{name} takes it beyond {_SWELL} times its own size")
+            path = _inside(archive, name, kind, root)
+            if kind == "file":
+                yield path, size, stream
 
 
 def _inside(archive: Path, name: str, kind: str, root: str) -> str:

@@ -1,4 +1,4 @@
-"""Names for array shapes, so that a signature says which axis is which.
+"""Names for array shapes, so that a signature says which axis is which, and the turn between two frames.
 
 Axis order is batch, channel, then space in the file's own order (first axis fastest in NIfTI).
 """
@@ -24,3 +24,6 @@ Affine: TypeAlias = npt.NDArray[np.float64]
 
 Spacing: TypeAlias = tuple[float, ...]
 """Millimetres per voxel along each axis of the array."""
+
+LPS_TO_RAS: Affine = np.diag([-1.0, -1.0, 1.0, 1.0])
+"""From the millimetres of DICOM and ITK to those of NIfTI; the way back is the same."""

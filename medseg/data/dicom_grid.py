@@ -5,11 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pydicom
 
-from medseg.arrays import Affine
+from medseg.arrays import LPS_TO_RAS, Affine
 from medseg.data.dicom_frames import Slice, number
 from medseg.data.findings import BLOCKS, NOTE, WARNING, Finding, UnreadableError, unreadable
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Under a tenth of a degree a slanted stack is the rounding of decimal strings.
 _TILT_DEGREES = 0.1
 _SAME_PLACE_MM = 1e-3
@@ -68,7 +67,7 @@ def stack(slices: list[Slice], first: pydicom.Dataset) -> tuple[list[Slice], Aff
     affine = np.eye(4)
     affine[:3, 0], affine[:3, 1], affine[:3, 2] = row * s.pixel_mm[1], column * s.pixel_mm[0], step
     affine[:3, 3] = places[0]
-    return ordered, _LPS_TO_RAS @ affine, found_steps
+    return ordered, LPS_TO_RAS @ affine, found_steps
 
 
 def _step(places: np.ndarray, normal: np.ndarray, first: pydicom.Dataset) -> tuple[np.ndarray, list[Finding]]:

@@ -13,13 +13,12 @@ import numpy as np
 import numpy.typing as npt
 import pydicom
 
-from medseg.arrays import Affine
+from medseg.arrays import LPS_TO_RAS, Affine
 from medseg.data.dicom import load_dicom
 from medseg.data.dicom_frames import header
 from medseg.data.findings import Finding, UnreadableError, unreadable
 from medseg.data.painting import Painting
 
-_LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0, 1.0])
 # Places are decimal strings of 16 characters; a twentieth of a voxel is far above their rounding.
 _OFF_GRID, _OFF_SLICE = 0.05, 0.3
 Mask = npt.NDArray[np.bool_]
@@ -60,7 +59,7 @@ def _segments(path: str, shape: tuple[int, int, int], affine: Affine) -> Iterato
         places = np.argwhere(array >= 0.5)
         yield (
             str(seg.get_segment_description(number).segment_label),
-            _placed(places, _LPS_TO_RAS @ volume.affine, shape, affine, Path(path).name),
+            _placed(places, LPS_TO_RAS @ volume.affine, shape, affine, Path(path).name),
         )
 
 
@@ -83,7 +82,7 @@ def _placed(
 def _regions(path: str, shape: tuple[int, int, int], affine: Affine) -> Iterator[tuple[str, Mask]]:
     data = pydicom.dcmread(path)
     names = {int(s.ROINumber): str(s.get("ROIName", s.ROINumber)) for s in data.StructureSetROISequence}
-    to_index = np.linalg.inv(affine) @ _LPS_TO_RAS
+    to_index = np.linalg.inv(affine) @ LPS_TO_RAS
     for roi in data.get("ROIContourSequence", []):
         mask = np.zeros(shape, bool)
         contours = [

@@ -17,6 +17,7 @@ from medseg.data.findings import NOTE, WARNING, Finding, UnreadableError, said, 
 from medseg.data.grid import affine_findings
 from medseg.data.intact import verify
 from medseg.data.intact_pictures import verify_picture
+from medseg.data.itk_images import affine_of, array_of
 from medseg.itk_locale import locale_kept
 
 Loaded = tuple[npt.NDArray[Any], Affine, dict[str, Any], list[Finding]]
@@ -77,21 +78,14 @@ def load_by_itk(path: Path) -> Loaded:
         raise UnreadableError(unreadable(f"{path.name}: {said(error, path)}")) from error
     dimension = image.GetDimension()
     components = image.GetNumberOfComponentsPerPixel()
-    array = SimpleITK.GetArrayViewFromImage(image).copy()
+    array = array_of(image)
     if claimed not in (0, array.nbytes):
         # Readers understand a damaged header each in their own way.
         what = f"{path.name}: SimpleITK reads {array.nbytes} bytes of image where the header means {claimed}"
         raise UnreadableError(unreadable(what))
-    spatial = min(dimension, 3)
-    order = tuple(range(dimension))[::-1] + ((dimension,) if components > 1 else ())
-    array = np.transpose(array, order)
     if array.ndim > 4:
         array = array.reshape(*array.shape[:3], -1)
-    affine = np.eye(4)
-    direction = np.array(image.GetDirection()).reshape(dimension, dimension)[:spatial, :spatial]
-    affine[:spatial, :spatial] = direction * np.array(image.GetSpacing())[:spatial]
-    affine[:spatial, 3] = image.GetOrigin()[:spatial]
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    affine = affine_of(image)
     if dimension == 2 and components == 1:
         array = array[..., None]
     about = {"is_rgb": components in (3, 4), "has_grid": path.suffix.lower() not in (".tif", ".tiff")}

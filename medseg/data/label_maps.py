@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
+from medseg.data.itk_images import affine_of, array_of
 from medseg.data.label_map_errors import (
     ColourLabelsError,
     DamagedFileError,
@@ -162,16 +163,8 @@ def _from_sitk(path: Path) -> _Read:
             "two or three dimensions of positive spacing",
             "write the file again",
         )
-    array = SimpleITK.GetArrayFromImage(image)
-    channels = image.GetNumberOfComponentsPerPixel()
-    reverse = range(dimension - 1, -1, -1)
-    array = array.transpose(*reverse, dimension) if channels > 1 else array.transpose(*reverse)
-    lps = np.eye(4)
-    direction = np.asarray(image.GetDirection()).reshape(dimension, dimension)
-    lps[:dimension, :dimension] = direction * np.asarray(image.GetSpacing())
-    lps[:dimension, 3] = image.GetOrigin()
-    affine = np.diag([-1.0, -1.0, 1.0, 1.0]) @ lps
-    return array, affine, tuple(float(s) for s in image.GetSpacing()), f"header of {path.suffix}", ()
+    spacing = tuple(float(s) for s in image.GetSpacing())
+    return array_of(image), affine_of(image), spacing, f"header of {path.suffix}", ()
 
 
 def _from_picture(path: Path, content: memoryview) -> _Read:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.data.geometry import SAME_GRID_VOXELS
+from medseg.data.itk_images import affine_of, array_of
 from medseg.data.label_maps import LabelMapFile
 from medseg.data.nifti_bytes import NIFTI_SUFFIXES
 from medseg.errors import DataError
@@ -63,13 +64,7 @@ def _read_sitk(path: Path) -> tuple[npt.NDArray[Any], npt.NDArray[np.float64]]:
     import SimpleITK
 
     image = SimpleITK.ReadImage(str(path))
-    n = image.GetDimension()
-    array = SimpleITK.GetArrayFromImage(image)
-    axes = (*range(n - 1, -1, -1), *range(n, array.ndim))
-    affine = np.eye(4)
-    affine[:n, :n] = np.asarray(image.GetDirection()).reshape(n, n) * np.asarray(image.GetSpacing())
-    affine[:n, 3] = image.GetOrigin()
-    return array.transpose(axes), np.diag([-1.0, -1.0, 1.0, 1.0]) @ affine
+    return array_of(image), affine_of(image)
 
 
 def _same_grid(

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from medseg.arrays import Affine, LabelMap
+from medseg.arrays import LPS_TO_RAS, Affine, LabelMap
 from medseg.errors import GeometryError, OutputError
 from medseg.itk_locale import locale_kept
 from medseg.writers.nifti import replacing, smallest_type
@@ -102,7 +102,7 @@ def _itk_geometry(
     affine: Affine, path: Path
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
     """Spacing, direction and origin in LPS mm."""
-    lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine, float)
+    lps = LPS_TO_RAS @ np.asarray(affine, float)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)
     turn = lps[:3, :3] / spacing
     if not np.allclose(turn.T @ turn, np.eye(3), atol=1e-4):

@@ -11,7 +11,7 @@ import pydicom
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, RTStructureSetStorage, generate_uid
 
-from medseg.arrays import Affine, LabelMap
+from medseg.arrays import LPS_TO_RAS, Affine, LabelMap
 from medseg.contours import loops
 from medseg.labels import Structure
 from medseg.writers.codes import code_of, colour_of
@@ -79,7 +79,7 @@ def _contours(
     affine: Affine,
     frames: Sequence[tuple[pydicom.Dataset, int]],
 ) -> Iterator[pydicom.Dataset]:
-    to_lps = np.diag([-1.0, -1.0, 1.0, 1.0]) @ np.asarray(affine, float)
+    to_lps = LPS_TO_RAS @ np.asarray(affine, float)
     for source, z in frames:
         mask = mask_of(labels[:, :, z : z + 1], index, structure)[:, :, 0]
         for loop in loops(mask):

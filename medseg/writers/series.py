@@ -20,7 +20,7 @@ from pydicom.uid import (
 )
 from pydicom.valuerep import DA, TM
 
-from medseg.arrays import Affine
+from medseg.arrays import LPS_TO_RAS, Affine
 from medseg.errors import GeometryError
 
 # Parts of a slice's distance that a frame may lie beside the place the volume gives it.
@@ -138,7 +138,7 @@ def frames_of(sets: Sequence[pydicom.Dataset], affine: Affine, n_slices: int) ->
     Raises:
         GeometryError: frames and slices are not the same places.
     """
-    to_index = np.linalg.inv(np.asarray(affine, float)) @ np.diag([-1.0, -1.0, 1.0, 1.0])
+    to_index = np.linalg.inv(np.asarray(affine, float)) @ LPS_TO_RAS
     placed = [(n, place) for n, data in enumerate(sets) for place in _positions(data)]
     if not placed or any(place is None for _, place in placed):
         raise GeometryError("a series without positions", "one for each frame", "choose --format nifti")

@@ -103,18 +103,26 @@ def load_predictor(
         predictor.why_torch = (
             f"run by torch instead of {runtime}: a bundle in restricted mode exports nothing"
         )
-    if engine == "stock":
-        return predictor
+    if engine != "stock":
+        _understand(predictor, parser.config.get("skip_below"), or_raise=engine == "stream")
+    return predictor
+
+
+def _understand(predictor: Predictor, skip_below: Any, *, or_raise: bool) -> None:
+    """Put the bundle in the engine's terms, or say in the predictor why that can't be done.
+
+    Raises:
+        GeometryError: it can't, and `or_raise`.
+    """
     try:
         predictor.understood = understood(
             predictor.inferer, predictor.postprocessing, predictor.preprocessing
-        ).skipping(parser.config.get("skip_below"))
+        ).skipping(skip_below)
         predictor.head = head_of(predictor.preprocessing, predictor.image_key)
     except GeometryError as error:
         predictor.why_stock = str(error)
-        if engine == "stream":
+        if or_raise:
             raise
-    return predictor
 
 
 def _predictor(parser: ConfigParser, root: Path, device: str | None) -> Predictor:

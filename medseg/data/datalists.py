@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from medseg.data.channel_order import in_order_of
-from medseg.data.manifest import Manifest, read_manifest
+from medseg.data.manifest import Case, Manifest, read_manifest
 from medseg.errors import ManifestError
 
 
@@ -51,21 +51,31 @@ def datalist(
             "at least one",
             "choose another split, or make one with `medseg data split`",
         )
+    _demand_files(known, cases, root)
+    return [_row(c, known, root) for c in cases]
+
+
+def _demand_files(manifest: Manifest, cases: Sequence[Case], root: Path) -> None:
+    """Pass where every file of these cases is there.
+
+    Raises:
+        ManifestError: one is not.
+    """
     wanted = [path for c in cases for _, path, _ in c.files()]
     missing = [path for path in wanted if not (root / path.split("#")[0]).exists()]
     if missing:
         raise ManifestError(
-            f"{len(missing)} of {len(wanted)} files of {known.name} are not in {root}, first {missing[0]}",
+            f"{len(missing)} of {len(wanted)} files of {manifest.name} are not in {root}, first {missing[0]}",
             "every file of the manifest",
-            f"give the right folder, or fetch the data with `medseg data get {known.name} --to DIR`",
+            f"give the right folder, or fetch the data with `medseg data get {manifest.name} --to DIR`",
         )
-    rows = []
-    for c in cases:
-        images = [str(root / path) for path in c.image]
-        row: dict[str, Any] = {"case": c.case, "patient": c.patient}
-        row["image"] = images[0] if len(images) == 1 else images
-        if c.label is not None:
-            row["label"] = str(root / c.label)
-            row |= {"relabel": dict(known.relabel)} if known.relabel else {}
-        rows.append(row)
-    return rows
+
+
+def _row(case: Case, manifest: Manifest, root: Path) -> dict[str, Any]:
+    images = [str(root / path) for path in case.image]
+    row: dict[str, Any] = {"case": case.case, "patient": case.patient}
+    row["image"] = images[0] if len(images) == 1 else images
+    if case.label is not None:
+        row["label"] = str(root / case.label)
+        row |= {"relabel": dict(manifest.relabel)} if manifest.relabel else {}
+    return row

@@ -61,8 +61,12 @@ def scan(
         layout.notes.append("no label map was recognised; if there are some, name them in a CSV")
     if hashes:
         layout.cases = [_hashed(folder, c) for c in layout.cases]
+    return _manifest(folder, layout), layout
+
+
+def _manifest(folder: Path, layout: Layout) -> Manifest:
     name = layout.header.get("name") or re.sub(r"\W+", "_", folder.resolve().name).strip("_") or "data"
-    manifest = Manifest(
+    return Manifest(
         name=name,
         version="1.0.0",
         description=layout.header.get("description", ""),
@@ -75,7 +79,6 @@ def scan(
         relabel=layout.relabel,
         items=tuple(sorted(layout.cases, key=lambda c: SPLITS.index(c.split))),
     )
-    return manifest, layout
 
 
 def recognise(folder: Path, paths: Sequence[str], reader: Reader) -> Layout:

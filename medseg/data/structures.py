@@ -83,17 +83,7 @@ def _structures(
     in_file, counts = np.unique(values, return_counts=True)
     voxel_mm3 = float(np.prod(drawn.spacing_mm))
     numbers = np.array([request.relabel.get(int(v), int(v)) for v in in_file], dtype=np.int64)
-    strange = {
-        int(v): int(c)
-        for v, n, c in zip(in_file, numbers, counts, strict=True)
-        if n not in request.numbers and n != 0
-    }
-    found = []
-    if strange:
-        text = ", ".join(f"{v} ({c} voxels)" for v, c in list(strange.items())[:6])
-        hint = "add `relabel` to the manifest" if set(strange) == {255} else "declare or correct them"
-        expected = f"0 and {', '.join(map(str, request.numbers))}"
-        found.append(Finding("label-values", BLOCKS, f"undeclared values {text}", expected, hint))
+    found = _undeclared(in_file, numbers, counts, request)
     if not len(places):
         found.append(
             Finding("label-empty", WARNING, "no voxel is labelled", "a structure", "is it so, or lost?")
@@ -114,6 +104,26 @@ def _structures(
             structure.components = _components(index, array.ndim)
         out.structures.append(structure)
     return found
+
+
+def _undeclared(
+    in_file: npt.NDArray[np.int64],
+    numbers: npt.NDArray[np.int64],
+    counts: npt.NDArray[np.int64],
+    request: Request,
+) -> list[Finding]:
+    """Values of the file whose number, once relabelled, the manifest does not know."""
+    strange = {
+        int(v): int(c)
+        for v, n, c in zip(in_file, numbers, counts, strict=True)
+        if n not in request.numbers and n != 0
+    }
+    if not strange:
+        return []
+    text = ", ".join(f"{v} ({c} voxels)" for v, c in list(strange.items())[:6])
+    hint = "add `relabel` to the manifest" if set(strange) == {255} else "declare or correct them"
+    expected = f"0 and {', '.join(map(str, request.numbers))}"
+    return [Finding("label-values", BLOCKS, f"undeclared values {text}", expected, hint)]
 
 
 def _centre(index: npt.NDArray[np.int64], drawn: Image) -> list[float]:

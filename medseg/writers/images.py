@@ -36,15 +36,7 @@ def write_volume(
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(_stored(labels), isVector=labels.ndim == 4)
-    if like is not None:
-        header = SimpleITK.ImageFileReader()
-        header.SetFileName(str(like))
-        header.ReadImageInformation()
-        spacing, direction, origin = header.GetSpacing()[:3], header.GetDirection(), header.GetOrigin()[:3]
-        n = round(len(direction) ** 0.5)
-        turn = np.array(direction).reshape(n, n)[:3, :3]
-    else:
-        spacing, turn, origin = _itk_geometry(affine, path)
+    spacing, turn, origin = _itk_geometry(affine, path) if like is None else _geometry_of(like)
     if len(spacing) == 3:
         image.SetSpacing([float(v) for v in spacing])
         image.SetDirection([float(v) for v in np.ravel(turn)])
@@ -98,9 +90,22 @@ def _stored(labels: LabelMap) -> npt.NDArray[np.unsignedinteger]:
     return np.ascontiguousarray(spatial, dtype=kind)
 
 
-def _itk_geometry(
-    affine: Affine, path: Path
-) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+Geometry = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
+
+
+def _geometry_of(scan: Path) -> Geometry:
+    """Spacing, direction and origin in LPS mm, as the scan's header has them."""
+    import SimpleITK
+
+    header = SimpleITK.ImageFileReader()
+    header.SetFileName(str(scan))
+    header.ReadImageInformation()
+    n = header.GetDimension()
+    turn = np.array(header.GetDirection()).reshape(n, n)[:3, :3]
+    return np.array(header.GetSpacing()[:3]), turn, np.array(header.GetOrigin()[:3])
+
+
+def _itk_geometry(affine: Affine, path: Path) -> Geometry:
     """Spacing, direction and origin in LPS mm."""
     lps = LPS_TO_RAS @ np.asarray(affine, float)
     spacing = np.linalg.norm(lps[:3, :3], axis=0)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import secrets
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,11 @@ import torch
 from monai.bundle import ConfigParser
 
 from medseg.bundle.archives import demand_folder
+from medseg.bundle.named_weights import load_named_weights
 from medseg.bundle.predictor import Predictor
 from medseg.bundle.restricted import check
 from medseg.bundle.run import quieten_monai, use_scripts
 from medseg.bundle.understanding import understood
-from medseg.bundle.weights import check_listed, read_weights
 from medseg.errors import BundleError, GeometryError
 from medseg.inference.allocation import keep_freed_memory
 from medseg.inference.head import head_of
@@ -130,7 +130,7 @@ def _predictor(parser: ConfigParser, root: Path, device: str | None) -> Predicto
     parser["device"] = where
     _drop_writers(parser)
     network = _network(parser).to(where)
-    _load_weights(parser, network, root, where)
+    load_named_weights(parser, network, root, where)
     recipe = json.dumps([parser.config.get(key) for key in RECIPE], default=str, sort_keys=True)
     return Predictor(
         root,
@@ -201,48 +201,3 @@ def _drop_writers(parser: ConfigParser) -> None:
         name = str(step.get("_target_", "")).split(".")[-1] if isinstance(step, dict) else ""
         if name in WRITERS:
             step["_disabled_"] = True
-
-
-def _load_weights(parser: ConfigParser, network: torch.nn.Module, root: Path, device: torch.device) -> None:
-    path = _weights_path(parser, root)
-    check_listed(path, root)
-    state = read_weights(path, device)
-    for name in ("model", "state_dict", "network"):
-        if isinstance(state, dict) and isinstance(state.get(name), dict):
-            state = state[name]
-    try:
-        network.load_state_dict(state)
-    except (RuntimeError, TypeError) as error:
-        text = " ".join(str(error).split())[:300]
-        raise BundleError(
-            f"{path}: {text}", "the weights of network_def", "use the weights that belong to this config"
-        ) from error
-
-
-def _weights_path(parser: ConfigParser, root: Path) -> Path:
-    """Where the config's CheckpointLoader looks, else the place that MONAI's bundle specification gives.
-
-    Safetensors of the same name are taken where that file is not there.
-    """
-    path = next((Path(_built_at(parser, f"{i}#load_path")) for i in _loaders(parser)), None)
-    path = path or root / "models" / "model.pt"
-    safe = path.with_suffix(".safetensors")
-    return safe if safe.is_file() and not path.is_file() else path
-
-
-def _loaders(parser: ConfigParser) -> Iterator[str]:
-    """The ids of checkpoint loaders: among the handlers, or of their own as in the model zoo."""
-    for group in ("handlers", "evaluator#val_handlers", "evaluator#handlers"):
-        handlers = parser.get(group, None)
-        yield from (
-            f"{group}#{i}" for i, h in enumerate(handlers if isinstance(handlers, list) else []) if _loads(h)
-        )
-    yield from (key for key, value in parser.config.items() if _loads(value))
-
-
-def _loads(item: Any) -> bool:
-    return isinstance(item, dict) and str(item.get("_target_", "")).endswith("CheckpointLoader")
-
-
-def _built_at(parser: ConfigParser, key: str) -> Any:
-    return parser.get_parsed_content(key)

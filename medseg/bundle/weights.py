@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import stat
 from collections.abc import Iterable, Iterator
@@ -11,22 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from medseg.bundle.pickles import pickle_faults
 from medseg.errors import BundleError
+from medseg.hashes import file_hash
 
 if TYPE_CHECKING:
     import torch
 
 SUMS = "SHA256SUMS"
-_BLOCK = 1 << 20
 _LARGEST_LIST = 16 << 20
-
-
-def file_sha256(path: Path) -> str:
-    """The sha256 of a file, in hexadecimal."""
-    whole = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(_BLOCK):
-            whole.update(block)
-    return whole.hexdigest()
 
 
 def read_sums(root: Path) -> dict[str, str]:
@@ -111,7 +101,7 @@ def check_listed(path: Path, root: Path, sums: dict[str, str] | None = None) -> 
             "every file of weights",
             "fetch the bundle again; if it is your own say `medseg verify BUNDLE --sums`",
         )
-    if (found := file_sha256(path)) != hash_:
+    if (found := file_hash(path)) != hash_:
         raise BundleError(
             f"{path} has sha256 {found}",
             f"{hash_} as in {SUMS}",
@@ -136,7 +126,7 @@ def _write_list(folder: Path, files: Iterable[Path]) -> None:
     place = folder / SUMS
     names = sorted(p.relative_to(folder).as_posix() for p in files if p != place)
     part = folder / f".{SUMS}.part"
-    part.write_text("".join(f"{file_sha256(folder / n)}  {n}\n" for n in names), encoding="utf-8")
+    part.write_text("".join(f"{file_hash(folder / n)}  {n}\n" for n in names), encoding="utf-8")
     part.replace(place)
 
 
@@ -158,7 +148,7 @@ def changed_files(root: Path) -> list[str]:
     found = [f"{name} is missing" for name in listed if name not in there]
     found += [f"{name} is not listed" for name in there if name not in listed]
     same = [name for name in there if name in listed]
-    return sorted([*found, *(f"{n} is changed" for n in same if file_sha256(there[n]) != listed[n])])
+    return sorted([*found, *(f"{n} is changed" for n in same if file_hash(there[n]) != listed[n])])
 
 
 def load_weights(path: Path, *, map_location: Any = "cpu") -> dict[str, torch.Tensor]:

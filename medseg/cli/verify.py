@@ -26,7 +26,8 @@ def verify(
     """
     from medseg.bundle.recorded import record as remember
     from medseg.bundle.verify import verify as check
-    from medseg.bundle.weights import file_sha256, files_of, write_sums
+    from medseg.bundle.weights import files_of, write_sums
+    from medseg.hashes import file_hash
 
     if sums:
         write_sums(bundle)
@@ -37,7 +38,7 @@ def verify(
             typer.echo(str(step))
     bad = sum(step.failed for step in steps)
     if as_json:
-        hashes = {p.relative_to(bundle).as_posix(): file_sha256(p) for p in sorted(files_of(bundle))}
+        hashes = {p.relative_to(bundle).as_posix(): file_hash(p) for p in sorted(files_of(bundle))}
         document = {
             "bundle": str(bundle),
             "failed": bad,

@@ -10,9 +10,10 @@ import urllib.request
 from pathlib import Path
 
 from medseg.data.manifest import Manifest
-from medseg.data.transfer import Progress, download, file_hash
+from medseg.data.transfer import Progress, download
 from medseg.data.unpack import unpack, unpack_all
 from medseg.errors import DownloadError, OutputError
+from medseg.hashes import file_hash
 
 
 def fetch(

@@ -60,7 +60,7 @@ def _size(path: Path) -> int:
 
 
 def _hash(path: Path, sha256: str) -> Finding | None:
-    from medseg.data.transfer import file_hash
+    from medseg.hashes import file_hash
 
     if not path.is_file() or (found := file_hash(path)) == sha256:
         return None

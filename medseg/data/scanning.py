@@ -20,9 +20,9 @@ from medseg.data.pairing import Pairing, pair
 from medseg.data.structure_files import are_raters, of_most, structure_files
 from medseg.data.suggested_names import suggest_names
 from medseg.data.tables import enrich, table_layout
-from medseg.data.transfer import file_hash
 from medseg.data.words import stem_of
 from medseg.errors import ManifestError
+from medseg.hashes import file_hash
 
 _BY_HAND = "make a CSV with the columns case, image, label (and patient, split) and scan again"
 

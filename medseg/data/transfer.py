@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import http.client
 import shutil
 import time
@@ -13,19 +12,11 @@ from collections.abc import Callable
 from pathlib import Path
 
 from medseg.errors import DownloadError
+from medseg.hashes import file_hash
 
 Progress = Callable[[int, int], None]
 _BLOCK = 1 << 20
 _LOOPBACK = {"127.0.0.1", "localhost", "::1"}
-
-
-def file_hash(path: Path, algorithm: str = "sha256") -> str:
-    """The hash of a file in hexadecimal, read block by block."""
-    digest = hashlib.new(algorithm, usedforsecurity=False)
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def download(

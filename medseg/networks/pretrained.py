@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import importlib.util
 import logging
 import pickle
@@ -16,6 +15,7 @@ import torch
 from torch import nn
 
 from medseg.errors import DataError, DownloadError, MedsegError
+from medseg.hashes import file_hash
 from medseg.networks.layouts import encoder_keys
 
 _log = logging.getLogger(__name__)
@@ -156,11 +156,7 @@ def check(path: Path, sha256: str) -> str:
     Raises:
         DataError: it does not.
     """
-    with path.open("rb") as file:
-        digest = hashlib.sha256()
-        while block := file.read(1 << 20):
-            digest.update(block)
-    found = digest.hexdigest()
+    found = file_hash(path)
     if not found.startswith(sha256.lower()):
         raise DataError(
             f"{path} has sha256 {found}", f"sha256 {sha256}", "fetch the file again or correct the hash"

@@ -15,7 +15,8 @@ from typing import Any
 
 import torch
 
-from medseg.training.fingerprint import file_fingerprint, fingerprint
+from medseg.hashes import file_hash
+from medseg.training.fingerprint import fingerprint
 from medseg.training.packing import pack, unpack
 
 Case = dict[str, Any]
@@ -85,7 +86,7 @@ class CaseCache:
             parts.append(field)
             for item in values:
                 is_file = isinstance(item, (str, Path)) and Path(item).is_file()
-                parts.append((item, file_fingerprint(Path(item)) if is_file else ""))
+                parts.append((item, file_hash(Path(item)) if is_file else ""))
         return fingerprint(parts)[:40]
 
     def _store(self, entry: Path, case: Case) -> None:

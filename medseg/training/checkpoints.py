@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sys
@@ -16,6 +15,7 @@ from ignite.engine import Engine, Events
 from torch import nn
 
 from medseg.errors import OutputError, TrainingError
+from medseg.hashes import file_hash
 from medseg.training.gradients import steps_now
 from medseg.training.memory import parts_of, remember
 from medseg.training.processes import is_main
@@ -97,7 +97,7 @@ class Checkpoint:
         """Take the best score: that of ``model.pt`` as it lies there, which may be newer."""
         model = self.folder / "model.pt"
         if model.is_file():
-            self.best = max(state_dict["best"], self._scores().get(_hash(model), float("-inf")))
+            self.best = max(state_dict["best"], self._scores().get(file_hash(model), float("-inf")))
 
     def _start(self, engine: Engine) -> None:
         path = self.folder / "checkpoint.pt"
@@ -144,10 +144,10 @@ class Checkpoint:
         if is_main():
             model, candidate = self.folder / "model.pt", self.folder / ".candidate.pt"
             save_weights(self.network, candidate)
-            known = {_hash(candidate): score}
+            known = {file_hash(candidate): score}
             if model.is_file():
                 # Between the two renames the old weights are still there: their score must be known too.
-                before = _hash(model)
+                before = file_hash(model)
                 known |= {h: s for h, s in self._scores().items() if h == before}
             write_text(self.folder / "best.json", json.dumps(known, indent=1))
             candidate.replace(model)
@@ -218,10 +218,6 @@ def _bare(network: nn.Module) -> nn.Module:
     """The network without the wrapper that averages gradients over processes."""
     inner = getattr(network, "module", network)
     return inner if isinstance(inner, nn.Module) else network
-
-
-def _hash(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _tell(text: str) -> None:

@@ -35,15 +35,6 @@ def fingerprint(thing: Any) -> str:
     return digest.hexdigest()
 
 
-def file_fingerprint(path: Path) -> str:
-    """The SHA-256 of a file's content."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _add(digest: Any, thing: Any, above: tuple[int, ...] = ()) -> None:
     digest.update(f"<{type(thing).__module__}.{type(thing).__qualname__}>".encode())
     if id(thing) in above:

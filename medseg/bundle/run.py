@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -53,14 +54,20 @@ def run_verb(
         run_id=_run_id(ids, verb),
         **{key.replace("::", "#"): value for key, value in overrides.items()},
     )
-    with mode.kept_in(place):
-        try:
-            workflow.initialize()
-            workflow.run()
-        except Exception as error:
-            raise cause_of(error) from error
-        finally:
-            workflow.finalize()
+    with mode.kept_in(place), initialized(workflow):
+        workflow.run()
+
+
+@contextmanager
+def initialized(workflow: Any) -> Iterator[None]:
+    """MONAI's workflow ready to run, and finalized after the block; an error of ours comes out unwrapped."""
+    try:
+        workflow.initialize()
+        yield
+    except Exception as error:
+        raise _cause_of(error) from error
+    finally:
+        workflow.finalize()
 
 
 def _run_id(ids: Sequence[str], verb: str) -> str:
@@ -105,7 +112,7 @@ def check_overrides_of(bundle: Path, verb: str, overrides: Mapping[str, Any]) ->
         check_overrides(config, overrides)
 
 
-def cause_of(error: BaseException) -> BaseException:
+def _cause_of(error: BaseException) -> BaseException:
     """The `MedsegError` that an error of MONAI's wraps, or the error itself."""
     cause: BaseException | None = error
     while cause is not None:

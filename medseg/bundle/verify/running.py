@@ -13,7 +13,7 @@ import torch
 
 from medseg.bundle.lint import Bundle
 from medseg.bundle.restricted import Mode
-from medseg.bundle.run import cause_of, quieten_monai, use_scripts
+from medseg.bundle.run import initialized, quieten_monai, use_scripts
 from medseg.bundle.verbs import config_files, read_config
 from medseg.bundle.verify.phantoms import Fit, write_case
 from medseg.bundle.verify.step import Step, failed, passed
@@ -95,15 +95,10 @@ def _run(
         use_scripts(root)
     with mode.kept_in(folder):
         workflow = ConfigWorkflow(config_file=[str(f) for f in files], logging_file=False, **chosen)
-        try:
-            workflow.initialize()
+        with initialized(workflow):
             engine = workflow.parser.get_parsed_content(trainer) if trainer else None
             before = [p.detach().clone() for p in engine.network.parameters()] if engine else []
             workflow.run()
-        except Exception as error:
-            raise cause_of(error) from error
-        finally:
-            workflow.finalize()
     return engine, before
 
 

@@ -13,18 +13,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 
 from medseg.data.case_keys import Key, Marked, all_ways, is_indexed, says_label
+from medseg.data.format_copies import without_copies
 from medseg.data.manifest import Case
 from medseg.data.patients import names_of, patients_of
-from medseg.data.words import (
-    CHANNEL_ORDER,
-    ENDINGS,
-    LABEL_WORDS,
-    Part,
-    ending_of,
-    stem_of,
-    take_apart,
-    words_of,
-)
+from medseg.data.words import CHANNEL_ORDER, LABEL_WORDS, Part, stem_of, take_apart, words_of
 
 
 @dataclass
@@ -41,7 +33,7 @@ class Pairing:
 def pair(paths: Sequence[str], more_label_words: Collection[str] = ()) -> Pairing:
     """Cases, channel names and notes for these files, by whichever way of reading pairs the most of them."""
     words = LABEL_WORDS | set(more_label_words)
-    single, notes = _one_of_each(paths)
+    single, notes = without_copies(paths)
     indexed = is_indexed(single)
     parts = _taken_apart(single, words, indexed)
     ways = all_ways(parts)
@@ -224,27 +216,3 @@ def _why_none(ways: Sequence[Sequence[Marked]], paths: Sequence[str]) -> str:
             names = ", ".join(m.part.path for m in group[:3])
             return f"{len(group)} label maps for one image ({names})"
     return f"{len(paths)} label maps and no image with a name like theirs, first {paths[0]}"
-
-
-def _one_of_each(paths: Sequence[str]) -> tuple[list[str], list[str]]:
-    """The paths without copies in another format (``1.nii`` beside ``1.nii.gz``), and a note on them.
-
-    A photo and a PNG of one name are kept where that is the rule: the PNG may be its mask.
-    """
-    same: dict[str, list[str]] = defaultdict(list)
-    for p in paths:
-        same[p[: -len(ending_of(p))].lower()].append(p)
-    twice = [g for g in same.values() if len(g) > 1]
-    if not twice or (len(twice) * 2 > len(same) and all(_photo_and_mask(g) for g in twice)):
-        return list(paths), []
-    usual = Counter(ending_of(p) for p in paths)
-    kept = {max(g, key=lambda p: (usual[ending_of(p)], -ENDINGS.index(ending_of(p)))) for g in same.values()}
-    left = [p for p in paths if p not in kept]
-    return [p for p in paths if p in kept], [
-        f"{len(left)} files left out that lie there in another format as well, first {left[0]}"
-    ]
-
-
-def _photo_and_mask(group: Sequence[str]) -> bool:
-    endings = {ending_of(p) for p in group}
-    return len(group) == 2 and bool(endings & {".jpg", ".jpeg", ".tif", ".bmp"}) and ".png" in endings

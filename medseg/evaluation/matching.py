@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import os
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from medseg.data.label_maps import LABEL_MAP_SUFFIXES, label_map_suffix
-from medseg.data.words import CHANNELS, IMAGE_WORDS, LABEL_WORDS, words_of
+from medseg.data.words import LABEL_WORDS, words_of
 from medseg.errors import DataError, MedsegError
-
-SUFFIXES = (
-    *(
-        "_pred",
-        "_prediction",
-        "_predicted",
-        "_seg",
-        "_segmentation",
-        "_mask",
-        "_label",
-        "_labels",
-        "_labelmap",
-    ),
-    *("_gt", "_ref", "_reference", "_groundtruth", "_ground_truth", "_trans", "_out", "_output", "_result"),
+from medseg.evaluation.affixes import (
+    PREFIXES,
+    SUFFIXES,
+    folded,
+    loosely,
+    says_nothing,
+    without_affixes,
+    without_channel,
 )
-PREFIXES = ("pred_", "prediction_", "seg_", "segmentation_", "mask_", "label_", "labels_", "gt_", "ref_")
+
 UNREAD_SUFFIXES = (
     *(".jpg", ".jpeg", ".gif", ".npy", ".npz", ".dcm", ".img", ".img.gz", ".mgz", ".mgh", ".mnc", ".h5"),
     *(".hdf5", ".pt", ".nii.bz2", ".nii.zip", ".vtk", ".gipl"),
@@ -41,20 +34,6 @@ RULE = (
     "words for its channel (_t1, _0000); files of one name in folders of different names take the folder's "
     "name."
 )
-# What says no more than that it is a label map.
-_PREDICTED = (
-    "pred",
-    "prediction",
-    "predictions",
-    "predicted",
-    "trans",
-    "out",
-    "output",
-    "result",
-    "ref",
-    "reference",
-)
-_SAYS_NOTHING = frozenset(_PREDICTED) | LABEL_WORDS | IMAGE_WORDS
 
 
 @dataclass(frozen=True)
@@ -124,7 +103,7 @@ def case_ids(files: Sequence[Path], template: str | None = None, root: Path | No
         fits = {path: pattern.fullmatch(path.name) for path in files}
         return {path: found["case"] for path, found in fits.items() if found}
     ids = {path: _stem(path) for path in files}
-    if len(set(ids.values())) == len(ids) and not all(_says_nothing(name) for name in ids.values()):
+    if len(set(ids.values())) == len(ids) and not all(says_nothing(name) for name in ids.values()):
         return ids
     return _by_folders(files, root) or ids
 
@@ -137,7 +116,7 @@ def match(references: Sequence[Reference], predictions: Mapping[Path, str], rule
         (str, str),
         (without_affixes, without_affixes),
         (loosely, loosely),
-        (loosely, _without_channel),
+        (loosely, without_channel),
     ):
         owners = _owners(references, found, of_reference)
         still: list[Path] = []
@@ -157,33 +136,9 @@ def images_among(pairs: Sequence[tuple[Reference, Sequence[Path]]]) -> list[Refe
         for r, found in pairs
         if not found
         and not any(w.lower() in LABEL_WORDS for w in words_of(_stem(r.path)))
-        and (bare := _without_channel(_stem(r.path))) != _folded(_stem(r.path))
+        and (bare := without_channel(_stem(r.path))) != folded(_stem(r.path))
         and loosely(r.path.parent.name + "/" + bare) in of_label_maps
     ]
-
-
-def loosely(name: str) -> str:
-    """The id in small letters, words joined by ``_``, without those for a file's role and ``label-…``."""
-    bare = re.sub(r"(?<![a-z0-9])(label|desc|space|res)-[a-z0-9]+", "", _folded(name))
-    words = [w for w in words_of(without_affixes(bare)) if w not in _SAYS_NOTHING]
-    return "_".join(words) or _folded(name)
-
-
-def _without_channel(name: str) -> str:
-    """The id, loosely, without nnU-Net's channel number and the names of channels at its end."""
-    bare = re.sub(r"[_-]\d{4}$", "", without_affixes(_folded(name)))
-    words = loosely(bare).split("_")
-    while len(words) > 1 and words[-1] in CHANNELS:
-        words.pop()
-    return "_".join(words)
-
-
-def _folded(name: str) -> str:
-    return unicodedata.normalize("NFC", name).casefold()
-
-
-def _says_nothing(name: str) -> bool:
-    return all(w.lower() in _SAYS_NOTHING for w in words_of(name))
 
 
 def _owners(
@@ -212,27 +167,8 @@ def _by_folders(files: Sequence[Path], root: Path | None) -> dict[Path, str]:
 def paths_as_ids(files: Sequence[Path], root: Path) -> dict[Path, str]:
     """The way to each file below the root as its id: ``p1_t2`` of ``p1/t2/pred.nii.gz``."""
     names = {path: (*path.parent.relative_to(root).parts, _stem(path)) for path in files}
-    kept = {path: parts[:-1] if _says_nothing(parts[-1]) else parts for path, parts in names.items()}
+    kept = {path: parts[:-1] if says_nothing(parts[-1]) else parts for path, parts in names.items()}
     return {path: "_".join(parts) for path, parts in kept.items()}
-
-
-def without_affixes(name: str) -> str:
-    """The id without the usual affixes, for example ``case_7`` of ``pred_case_7_seg``; never empty."""
-    bare = name
-    changed = True
-    while changed:
-        changed = False
-        lower = bare.lower().replace("-", "_").replace(".", "_")
-        for suffix in SUFFIXES:
-            if lower.endswith(suffix) and len(lower) > len(suffix):
-                bare, changed = bare[: -len(suffix)], True
-                break
-        else:
-            for prefix in PREFIXES:
-                if lower.startswith(prefix) and len(lower) > len(prefix):
-                    bare, changed = bare[len(prefix) :], True
-                    break
-    return bare
 
 
 def rule_in_words(prediction_name: str | None, reference_name: str | None) -> str:

@@ -13,8 +13,9 @@ from typing import Any
 from medseg.errors import OutputError
 from medseg.evaluation import interchange, report_json, tables
 from medseg.evaluation.cases import CaseResult, Protocol, score_case
-from medseg.evaluation.inputs import Inputs, Options, manifest_of, matches, protocol_of
+from medseg.evaluation.inputs import Inputs, manifest_of, matches
 from medseg.evaluation.matching import Matches, Reference
+from medseg.evaluation.protocol import Options, protocol_of
 from medseg.evaluation.summary import SummaryRow, summarise
 
 FILES = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from medseg.evaluation.inputs import Inputs, Options
+from medseg.evaluation.inputs import Inputs
 from medseg.evaluation.page import write_report
+from medseg.evaluation.protocol import Options
 from medseg.evaluation.run import Evaluation, evaluate
 
 

@@ -18,7 +18,8 @@ from medseg.data.label_map_errors import DamagedFileError, NonIntegerLabelsError
 from medseg.data.label_maps import read_label_map
 from medseg.errors import DataError, MedsegError
 from medseg.evaluation import Inputs, Options, evaluate, schema
-from medseg.evaluation.matching import Reference, case_ids, match, without_affixes
+from medseg.evaluation.affixes import without_affixes
+from medseg.evaluation.matching import Reference, case_ids, match
 
 BOX = np.zeros((9, 8, 7), np.uint8)
 BOX[2:6, 2:6, 2:6] = 1

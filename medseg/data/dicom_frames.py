@@ -5,12 +5,15 @@ Clauses are of DICOM PS3.3 (2024): C.7.6.2 Image Plane, C.7.6.16 Multi-frame Fun
 
 from __future__ import annotations
 
+import struct
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pydicom
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
 from medseg.data.findings import UnreadableError, unreadable
 
@@ -61,7 +64,28 @@ def read(path: str, **options: Any) -> pydicom.Dataset:
         ) from error
     if not any(name in data for name in ("SOPClassUID", "Modality", "Rows", "DirectoryRecordSequence")):
         raise UnreadableError(unreadable(f"{Path(path).name} says nothing of what it holds"))
+    if getattr(data, "file_meta", {}).get("TransferSyntaxUID") == DeflatedExplicitVRLittleEndian:
+        _verify_deflated(Path(path))
     return data
+
+
+def _verify_deflated(path: Path) -> None:
+    """Pass a deflated data set that ends where its file does (PS3.5 A.5), with gzip's checksum or a pad byte.
+
+    Raises:
+        UnreadableError: the checksum is wrong, or something else follows.
+    """
+    content = path.read_bytes()
+    # Where the file meta group does not tell its length, nobody knows where the stream begins.
+    if content[132:136] != b"\2\0\0\0":
+        return
+    (length,) = struct.unpack("<I", content[140:144])
+    inflate = zlib.decompressobj(-15)
+    found = inflate.decompress(content[144 + length :]) + inflate.flush()
+    left = inflate.unused_data
+    stated = struct.pack("<II", zlib.crc32(found), len(found))
+    if len(left) > 1 and left not in (stated, stated + b"\0"):
+        raise UnreadableError(unreadable(f"{path.name} is damaged: the checksum of its stream is wrong"))
 
 
 def is_localizer(data: pydicom.Dataset) -> bool:

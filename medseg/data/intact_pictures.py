@@ -37,7 +37,7 @@ _USED |= {_TILE_LENGTH, _TILE_OFFSETS, _TILE_COUNTS}
 def verify_picture(path: Path) -> None:
     """Pass a PNG whose chunks have their checksums, a TIFF whose pages are all there, and other files.
 
-    A GIF passes where its first picture has all its pixels.
+    A GIF passes where its first picture has all its pixels, a BMP where its rows reach its end.
 
     Raises:
         UnreadableError: a chunk is damaged or missing, or part of a page lies outside the file.
@@ -51,6 +51,8 @@ def verify_picture(path: Path) -> None:
         elif start[:6] in (b"GIF87a", b"GIF89a"):
             file.seek(6)
             verify_gif(path, file)
+        elif start[:2] == b"BM":
+            _verify_bmp(path, start + file.read(116))
 
 
 def _verify_png(path: Path, file: IO[bytes]) -> None:
@@ -72,6 +74,25 @@ def _verify_png(path: Path, file: IO[bytes]) -> None:
             return
 
 
+def _verify_bmp(path: Path, start: bytes) -> None:
+    """Hold the rows of an uncompressed BMP against the file; some have two bytes or a profile behind."""
+    if len(start) < 34:
+        raise UnreadableError(_cut(f"{path.name} ends in its header"))
+    at, size = struct.unpack("<II", start[10:18])
+    if size == 12:
+        (width, height, _, bits), packing = struct.unpack("<4H", start[18:26]), 0
+    else:
+        width, height, _, bits, packing = struct.unpack("<iiHHI", start[18:34])
+    row = (width * bits + 31) // 32 * 4
+    expected, left = row * abs(height), path.stat().st_size - at
+    has_profile = size >= 124 and len(start) >= 124 and any(start[120:124])
+    is_packed = packing not in (0, 3, 6)
+    if at < 14 + size or row < 1 or left < (0 if is_packed else expected):
+        raise UnreadableError(_cut(f"{path.name} has {left} of {expected} bytes of pixels"))
+    if not is_packed and not has_profile and left >= expected + row:
+        raise UnreadableError(unreadable(f"{path.name} has {left} bytes of pixels that claim {expected}"))
+
+
 def _verify_tiff(path: Path, file: IO[bytes], start: bytes) -> None:
     """Follow the chain of pages to its end, and hold each page's parts against the file."""
     order = "<" if start[:2] == b"II" else ">"
@@ -87,6 +108,8 @@ def _verify_tiff(path: Path, file: IO[bytes], start: bytes) -> None:
         (n,) = _numbers(path, file, order + count)
         fields = [_numbers(path, file, f"{order}HH{offset}{struct.calcsize(offset)}s") for _ in range(n)]
         (at,) = _numbers(path, file, order + offset)
+        if len({f[0] for f in fields}) < len(fields):
+            raise UnreadableError(unreadable(f"{path.name} is damaged: a page says something twice"))
         _verify_page(path, {f[0]: _values(path, file, order, f) for f in fields if f[0] in _USED})
 
 

@@ -100,6 +100,42 @@ def test_a_gif_whose_canvas_is_larger_than_its_picture_is_refused(tmp_path: Path
         read_image(path, reader=reader)
 
 
+def test_a_tiff_that_says_something_twice_is_refused(tmp_path: Path, reader: Reader) -> None:
+    path = tmp_path / "a.tif"
+    Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path)
+    content = path.read_bytes()
+    # The photometric interpretation becomes a second number of rows in a strip.
+    path.write_bytes(content.replace(struct.pack("<HHI", 262, 3, 1), struct.pack("<HHI", 278, 3, 1), 1))
+    with pytest.raises(DataError, match="says something twice"):
+        read_image(path, reader=reader)
+
+
+@pytest.mark.parametrize(("at", "value"), [(10, 8), (18, 18), (22, 12), (22, 40), (28, 8)])
+def test_a_bmp_whose_header_does_not_fit_its_rows_is_refused(
+    tmp_path: Path, reader: Reader, at: int, value: int
+) -> None:
+    path = tmp_path / "a.bmp"
+    Image.fromarray(np.full((23, 31, 3), 7, np.uint8)).save(path)
+    assert read_image(path, reader=reader).array.min() == 7
+    content = bytearray(path.read_bytes())
+    content[at] = value
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="bytes of pixels"):
+        read_image(path, reader=reader)
+
+
+def test_a_deflated_data_set_is_held_against_the_checksum_that_follows_it(
+    tmp_path: Path, reader: Reader
+) -> None:
+    (path,) = (file for file in dicom(tmp_path) if file.name == "deflated.dcm")
+    assert examine(path, reader=reader)[0] is not None
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match="checksum of its stream is wrong"):
+        read_image(path, reader=reader)
+
+
 def test_a_gif_that_lost_pixels_says_how_many(tmp_path: Path, reader: Reader) -> None:
     path = tmp_path / "a.gif"
     Image.fromarray(np.full((9, 9), 7, np.uint8)).save(path, interlace=False)

@@ -16,7 +16,7 @@ from medseg.data.series import examine_series
 from medseg.errors import DataError
 from medseg.inference.cases import Case
 from medseg.inference.hiding import linked
-from medseg.inference.one_grid import is_alike, on_grid_of
+from medseg.inference.one_grid import is_alike, on_grid_of, on_one_grid
 from medseg.inference.pictures import fitted, in_true_colours, picture_file
 from medseg.inference.scan import open_scan
 from medseg.writers import read_header
@@ -114,15 +114,17 @@ def on_disk(case: Case, scratch: Path, allow: Collection[str]) -> Staged:
     Raises:
         DataError: damaged, cut, or not finite; GeometryError: its grid is none.
     """
-    scan = open_scan(case.images, on_disk=True, scratch=scratch)
-    header = read_header(case.images[0])
-    if "finite" not in allow and header.get_data_dtype().kind == "f":
+    files, notes = on_one_grid(case.images, scratch, allow)
+    scan = open_scan(files, on_disk=True, scratch=scratch)
+    kinds = {read_header(file).get_data_dtype().kind for file in files}
+    if "finite" not in allow and "f" in kinds:
         planes = (scan.plane(c, z) for c in range(scan.n_channels) for z in range(scan.shape[2]))
         n = sum(int((~np.isfinite(plane)).sum()) for plane in planes)
         if n:
             raise _not_finite(case.images[0].name, n, "")
-    images = linked(case.images, scratch) if case.unsaid else case.images
-    return Staged(images, case.images[0], scan.shape, scan.affine, "NIfTI", scan.n_channels)
+    images = linked(files, scratch) if case.unsaid else files
+    about = (scan.shape, scan.affine, "NIfTI", scan.n_channels)
+    return Staged(images, case.images[0], *about, tuple(notes))
 
 
 def _flat(image: Image) -> Image:

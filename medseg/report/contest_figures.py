@@ -8,7 +8,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from medseg.report.figures import Axis, Dots, Tick, nice_axis, split
+from medseg.report.axes import Axis, Tick, nice_axis
+from medseg.report.dots import Dots, split
 from medseg.report.statistics import Floats
 
 

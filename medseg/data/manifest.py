@@ -10,10 +10,19 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import fields
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 from medseg.data.cases import SPLITS, Case, Manifest
+from medseg.data.manifest_fields import (
+    archive_of,
+    as_tuple,
+    broken,
+    case_of,
+    figure_of,
+    integer_of,
+    numbers_of,
+)
 from medseg.errors import ManifestError, OutputError
 
 __all__ = [
@@ -25,7 +34,6 @@ __all__ = [
     "read_manifest",
     "write_manifest",
 ]
-_CASE_KEYS = ("case", "patient", "image", "label", "sha256", "fold")
 _HEADER_TYPES: dict[str, type] = {
     "name": str,
     "version": str,
@@ -77,27 +85,27 @@ def parse_manifest(content: object) -> Manifest:
         ManifestError: a field is missing or of the wrong kind, or two cases share a name.
     """
     if not isinstance(content, dict):
-        raise _broken(f"a {type(content).__name__} at the top", "an object")
+        raise broken(f"a {type(content).__name__} at the top", "an object")
     for key in _REQUIRED:
         if key not in content:
-            raise _broken(f"no {key!r}", f"the fields {', '.join(_REQUIRED)} and a list of cases")
+            raise broken(f"no {key!r}", f"the fields {', '.join(_REQUIRED)} and a list of cases")
     for key, kind in _HEADER_TYPES.items():
         if key in content and not isinstance(content[key], kind):
-            raise _broken(f"{key!r} is {content[key]!r}", f"a {kind.__name__}")
+            raise broken(f"{key!r} is {content[key]!r}", f"a {kind.__name__}")
     if not any(split in content for split in SPLITS):
-        raise _broken("no list of cases", f"at least one of {', '.join(SPLITS)}")
-    items = tuple(_case(entry, split) for split in SPLITS for entry in _entries(content, split))
+        raise broken("no list of cases", f"at least one of {', '.join(SPLITS)}")
+    items = tuple(case_of(entry, split) for split in SPLITS for entry in _entries(content, split))
     names = [c.case for c in items]
     twice = sorted({n for n in names if names.count(n) > 1}) if len(set(names)) < len(names) else []
     if twice:
-        raise _broken(f"{len(twice)} case names used twice, first {twice[0]!r}", "a name per case")
+        raise broken(f"{len(twice)} case names used twice, first {twice[0]!r}", "a name per case")
     header = {key: content[key] for key in _HEADER_TYPES if key in content}
     header["channels"] = tuple(str(c) for c in header["channels"])
-    header["labels"] = {str(k): _numbers(k, v) for k, v in header["labels"].items()}
-    header["regions"] = {str(k): _as_tuple(_numbers(k, v)) for k, v in header.get("regions", {}).items()}
-    header["relabel"] = {_integer(k): _integer(v) for k, v in header.get("relabel", {}).items()}
-    header["archives"] = tuple(_archive(a) for a in header.get("archives", []))
-    header["inter_rater"] = tuple(_figure(f) for f in header.get("inter_rater", []))
+    header["labels"] = {str(k): numbers_of(k, v) for k, v in header["labels"].items()}
+    header["regions"] = {str(k): as_tuple(numbers_of(k, v)) for k, v in header.get("regions", {}).items()}
+    header["relabel"] = {integer_of(k): integer_of(v) for k, v in header.get("relabel", {}).items()}
+    header["archives"] = tuple(archive_of(a) for a in header.get("archives", []))
+    header["inter_rater"] = tuple(figure_of(f) for f in header.get("inter_rater", []))
     return Manifest(items=items, **header)
 
 
@@ -163,81 +171,5 @@ def _entry(case: Case) -> dict[str, Any]:
 def _entries(content: Mapping[str, Any], split: str) -> list[Any]:
     entries = content.get(split, [])
     if not isinstance(entries, list):
-        raise _broken(f"{split!r} is a {type(entries).__name__}", "a list of cases")
+        raise broken(f"{split!r} is a {type(entries).__name__}", "a list of cases")
     return entries
-
-
-def _case(entry: object, split: str) -> Case:
-    if not isinstance(entry, dict) or not entry.get("case") or "image" not in entry:
-        raise _broken(
-            f"an entry in {split!r} without case or image: {str(entry)[:80]}", "case, patient, image, label"
-        )
-    name = str(entry["case"])
-    image = entry["image"] if isinstance(entry["image"], list) else [entry["image"]]
-    label, hashes, fold = entry.get("label"), entry.get("sha256") or {}, entry.get("fold")
-    if not image or not isinstance(hashes, dict) or (fold is not None and not _is_integer(fold)):
-        raise _broken(f"case {name!r} has image {image!r}, sha256 {hashes!r}, fold {fold!r}", "see README.md")
-    return Case(
-        case=name,
-        patient=str(entry.get("patient", name)),
-        image=tuple(_relative(name, p) for p in image),
-        label=None if label is None else _relative(name, label),
-        sha256={k: tuple(v) if isinstance(v, list) else (v,) for k, v in hashes.items() if v},
-        fold=fold,
-        split=split,
-        extra={k: v for k, v in entry.items() if k not in _CASE_KEYS},
-    )
-
-
-def _archive(entry: object) -> Mapping[str, Any]:
-    if not isinstance(entry, dict) or not isinstance(entry.get("url"), str):
-        raise _broken(f"'archives' has {str(entry)[:80]}", "url, and sha256 or md5 where they are published")
-    return entry
-
-
-def _figure(entry: object) -> Mapping[str, Any]:
-    """An inter-rater figure with its source; one without a source is a rumour."""
-    wanted: dict[str, type | tuple[type, ...]] = {
-        "structure": str,
-        "metric": str,
-        "value": (int, float),
-        "source": str,
-    }
-    if not isinstance(entry, dict) or not all(isinstance(entry.get(k), kind) for k, kind in wanted.items()):
-        raise _broken(f"'inter_rater' has {str(entry)[:80]}", "structure, metric, value and source")
-    return entry
-
-
-def _relative(case: str, path: object) -> str:
-    """The path as it is, once it is known to stay inside the data set's folder."""
-    text = path if isinstance(path, str) else ""
-    pure = PurePosixPath(text.replace("\\", "/"))
-    if not text or pure.is_absolute() or ".." in pure.parts or text[1:2] == ":":
-        raise _broken(f"case {case!r} has the path {path!r}", "a path inside the data set's folder")
-    return pure.as_posix()
-
-
-def _is_integer(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def _integer(value: object) -> int:
-    if not _is_integer(value) and not (isinstance(value, str) and value.lstrip("-").isdigit()):
-        raise _broken(f"label value {value!r}", "a whole number")
-    return int(value)  # type: ignore[call-overload]
-
-
-def _numbers(name: object, value: object) -> int | tuple[int, ...]:
-    if isinstance(value, list):
-        return tuple(_integer(v) for v in value)
-    if not _is_integer(value):
-        raise _broken(f"label {name!r} is {value!r}", "a number, or a list of numbers")
-    return _integer(value)
-
-
-def _as_tuple(value: int | tuple[int, ...]) -> tuple[int, ...]:
-    return (value,) if isinstance(value, int) else value
-
-
-def _broken(found: str, expected: str) -> ManifestError:
-    return ManifestError(found, expected, "see data_manifests/README.md, or run `medseg data scan`")

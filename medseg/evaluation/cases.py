@@ -18,8 +18,8 @@ from medseg.errors import DataError, LabelError
 from medseg.evaluation.matching import Reference
 from medseg.labels import Structure
 from medseg.metrics import CaseScore, Definition, StructureScore, score, score_channels
+from medseg.metrics.coded_scoring import Engine, Tolerances
 from medseg.metrics.scores import Grid
-from medseg.metrics.scoring import Engine, Tolerances
 
 
 @dataclass(frozen=True)

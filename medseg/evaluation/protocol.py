@@ -14,9 +14,9 @@ from medseg.evaluation.matching import Matches
 from medseg.evaluation.summary import OVERALL
 from medseg.labels import Structure, structures
 from medseg.metrics import definition
+from medseg.metrics.coded_scoring import Engine, Tolerances
 from medseg.metrics.coding import unknown_labels
 from medseg.metrics.definitions import Definition
-from medseg.metrics.scoring import Engine, Tolerances
 
 
 @dataclass(frozen=True)

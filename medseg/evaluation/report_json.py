@@ -21,7 +21,7 @@ from medseg.evaluation.inputs import Inputs
 from medseg.evaluation.matching import Matches
 from medseg.evaluation.summary import SummaryRow, first_names
 from medseg.metrics import StructureScore, metric
-from medseg.metrics.scoring import Method
+from medseg.metrics.coded_scoring import Method
 
 FORMAT = "medseg-report/1"
 _PACKAGES = ("numpy", "scipy", "numba", "nibabel", "SimpleITK", "isal")

@@ -13,7 +13,7 @@ from medseg.data.label_maps import read_label_map
 from medseg.evaluation import Evaluation, Inputs, Options, evaluate
 from medseg.evaluation.cases import CaseResult
 from medseg.metrics import score
-from medseg.metrics.scoring import Engine
+from medseg.metrics.coded_scoring import Engine
 
 AFFINE = np.diag([-1.0, 1.5, 2.0, 1.0])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -73,9 +74,16 @@ def _connected(address: str, n_workers: int) -> Any:
             ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
         raise MedsegError(
-            f"no Ray cluster at {address}: {error}", "the address of its head", "try `ray status`"
+            f"no Ray cluster at {address}: {error}", "the address of its head", _what_to_try(address)
         ) from error
     return ray
+
+
+def _what_to_try(address: str) -> str:
+    """A head answers a client without a token as if nobody were there, and `ray://` sends none unasked."""
+    needs_mode = address.startswith("ray://") and os.environ.get("RAY_AUTH_MODE") != "token"
+    token = ", or set RAY_AUTH_MODE=token if the cluster asks for a token" if needs_mode else ""
+    return f"try `ray status` there{token}"
 
 
 def _spread(ray: Any, new: Callable[[], Any], work: Work[Item, Result], n_workers: int) -> Iterator[Result]:

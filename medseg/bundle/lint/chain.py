@@ -43,7 +43,7 @@ class Part:
 
     def works_on(self) -> list[str]:
         """The keys of a case that it takes, as far as they are known."""
-        return _texts(self.given("keys"))
+        return texts(self.given("keys"))
 
     def given_for(self, argument: str, key: str) -> Any:
         """An argument as it holds for one of its keys: a list gives each of them its own."""
@@ -135,7 +135,8 @@ def _added(tree: ast.expr) -> list[ast.expr]:
     return [tree]
 
 
-def _texts(value: Any) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """The strings that a value is or holds, such as the keys of a transform."""
     values = value if isinstance(value, list) else [value]
     return [v for v in values if isinstance(v, str)]
 
@@ -185,4 +186,5 @@ __all__ = [
     "network_of",
     "parts",
     "resolved",
+    "texts",
 ]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import importlib.metadata
 import json
 import re
 from collections.abc import Iterator, Mapping
@@ -14,9 +13,8 @@ from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.data_format import check_itself, check_tensor
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.tree import Node
+from medseg.bundle.lint.versions import check_versions
 
-_VERSION = re.compile(r"\d+\.\d+(\.\d+)*([.-]?(a|b|rc|dev|post)\d*|\+[\w.]+)*")
-_INSTALLED = {"monai_version": "monai", "pytorch_version": "torch", "numpy_version": "numpy"}
 _MOST_CHANNELS = 100_000
 _IN = ("in_channels", "n_channels", "in_chans", "num_input_channels")
 _OUT = ("out_channels", "num_classes", "n_classes", "out_chans", "classes")
@@ -49,9 +47,7 @@ class Metadata:
     def check(self) -> Iterator[Finding]:
         """Everything that is wrong with it."""
         yield from self._schema()
-        yield from self._versions()
-        yield from self._packages()
-        yield from self._changelog()
+        yield from check_versions(self.meta)
         yield from check_itself(self.meta, schema()["properties"])
         yield from self._channels()
 
@@ -82,52 +78,6 @@ class Metadata:
         for part in path:
             node = dict(node.children()).get(str(part), node)
         return node
-
-    def _versions(self) -> Iterator[Finding]:
-        for key in ("version", *_INSTALLED):
-            node = self.meta.value.get(key)
-            if node is None or not isinstance(node.value, str):
-                continue
-            if not _VERSION.fullmatch(node.value):
-                yield self.fault(node, key, "version", f"{key} {node.value!r} is no version such as 1.2.3")
-            elif key in _INSTALLED:
-                yield from self._newer(key, node)
-
-    def _newer(self, key: str, node: Node) -> Iterator[Finding]:
-        installed = importlib.metadata.version(_INSTALLED[key])
-        digits = 2 if key == "monai_version" else 1
-        if _numbers(node.value)[:digits] > _numbers(installed)[:digits]:
-            message = f"{key} is {node.value}, newer than the installed {installed}"
-            yield self.fault(node, key, "version", message)
-
-    def _packages(self) -> Iterator[Finding]:
-        """Packages that the bundle needs and that are not here, or are older here."""
-        listed = self.meta.value.get("required_packages_version")
-        for name, node in listed.children() if listed is not None else ():
-            try:
-                installed = importlib.metadata.version(name)
-            except importlib.metadata.PackageNotFoundError:
-                message, near = f"{name} is not installed", ""
-            else:
-                wanted = str(node.value)
-                if not _VERSION.fullmatch(wanted) or _numbers(wanted)[:2] <= _numbers(installed)[:2]:
-                    continue
-                message, near = f"{name} is {wanted}, newer than the installed {installed}", installed
-            item_id = f"required_packages_version::{name}"
-            yield self.fault(node, item_id, "package", message, near, "warning")
-
-    def _changelog(self) -> Iterator[Finding]:
-        version, log = self.meta.value.get("version"), self.meta.value.get("changelog")
-        if log is None:
-            yield self.fault(self.meta, "changelog", "changelog", "changelog is missing")
-        elif isinstance(log.value, dict) and version is not None and isinstance(version.value, str):
-            if version.value not in log.value:
-                message = f"version {version.value} has no entry in changelog"
-                yield self.fault(version, "version", "changelog", message, nearest(version.value, log.value))
-            newer = [v for v in log.value if _VERSION.fullmatch(v) and _numbers(v) > _numbers(version.value)]
-            if newer and version.value in log.value:
-                message = f"version is {version.value} but changelog has the newer {max(newer, key=_numbers)}"
-                yield self.fault(version, "version", "changelog", message)
 
     def _channels(self) -> Iterator[Finding]:
         inputs, outputs = self._tensors("inputs"), self._tensors("outputs")
@@ -237,7 +187,3 @@ class Metadata:
 
 def _is_labels(value: Any) -> bool:
     return isinstance(value, dict) and bool(value) and all(isinstance(v, (int, list)) for v in value.values())
-
-
-def _numbers(version: str) -> tuple[int, ...]:
-    return tuple(int(n) for n in re.findall(r"\d+", version.split("+")[0])[:4])

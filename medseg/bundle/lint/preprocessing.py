@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
-from medseg.bundle.lint.chain import ABSENT, Chain, Part, chain, parts
+from medseg.bundle.lint.chain import ABSENT, Chain, Part, chain, parts, texts
 from medseg.bundle.lint.config import UNKNOWN, Config
 from medseg.bundle.lint.finding import Finding, nearest
 from medseg.bundle.lint.syntax import SEP
@@ -94,7 +94,7 @@ def check_keys(config: Config) -> Iterator[Finding]:
     if not loaded:
         return
     known = {*loaded, "image", "label", "pred"}
-    named = [(p, a, k) for p in _dictionary_transforms(config) for a in _KEYS for k in _texts(p.given(a))]
+    named = [(p, a, k) for p in _dictionary_transforms(config) for a in _KEYS for k in texts(p.given(a))]
     counts = Counter(k for _, _, k in named)
     for part, argument, key in named:
         near = nearest(key, known) if key not in known and counts[key] == 1 else ""
@@ -113,8 +113,3 @@ def _dictionary_transforms(config: Config) -> Iterator[Part]:
 def _is_numbered(key: str, near: str) -> bool:
     """True for ``image1``, ``label_2``, ``pred_tc``: made from the other on purpose."""
     return key.startswith(near) and (len(key) > len(near) + 1 or key[-1].isdigit())
-
-
-def _texts(value: Any) -> list[str]:
-    values = value if isinstance(value, list) else [value]
-    return [v for v in values if isinstance(v, str)]

@@ -12,10 +12,17 @@ from medseg.networks.blocks import ConvNorm
 
 
 def pool_with_places(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maxima over 2 x 2 (x 2) windows and where each lay, as torch's flat index over space."""
+    """Maxima over 2 x 2 (x 2) windows and where each lay, as torch's flat index over space.
+
+    The place is that of the first value which equals the maximum in bfloat16 (8 bits, one part in 256). In a
+    padded rim or an empty background all values of a window are equal but for the order of float32 sums, which
+    no two runtimes share; by the last bit they would put a value at different places, and the scores would
+    differ by per cents. See docs/networks.md.
+    """
+    rounded = x.to(torch.bfloat16).to(x.dtype)
     if x.dim() == 5:
-        return F.max_pool3d(x, 2, return_indices=True)
-    return F.max_pool2d(x, 2, return_indices=True)
+        return F.max_pool3d(x, 2), F.max_pool3d(rounded, 2, return_indices=True)[1]
+    return F.max_pool2d(x, 2), F.max_pool2d(rounded, 2, return_indices=True)[1]
 
 
 def unpool(x: torch.Tensor, places: torch.Tensor, size: list[int]) -> torch.Tensor:

@@ -15,9 +15,9 @@ def pool_with_places(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
     """Maxima over 2 x 2 (x 2) windows and where each lay, as torch's flat index over space.
 
     The place is that of the first value which equals the maximum in bfloat16 (8 bits, one part in 256). In a
-    padded rim or an empty background all values of a window are equal but for the order of float32 sums, which
-    no two runtimes share; by the last bit they would put a value at different places, and the scores would
-    differ by per cents. See docs/networks.md.
+    padded rim or an empty background all values of a window are equal but for the order of float32 sums,
+    which no two runtimes share; by the last bit they would put a value at different places, and the scores
+    would differ by per cents. See docs/networks.md.
     """
     rounded = x.to(torch.bfloat16).to(x.dtype)
     if x.dim() == 5:

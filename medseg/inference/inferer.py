@@ -13,6 +13,7 @@ from monai.inferers import Inferer
 
 from medseg.errors import GeometryError
 from medseg.inference.averaging import Mirroring
+from medseg.inference.convolutions import ByOneDnn
 from medseg.inference.decision import Decision
 from medseg.inference.engine import label_blocks, label_volume
 from medseg.inference.plan import Plan
@@ -77,9 +78,14 @@ class LabelMapInferer(Inferer):
             )
         image = inputs[0]
         way = way_of(image)
+
+        def scores(windows: torch.Tensor) -> torch.Tensor:
+            with ByOneDnn():
+                return network(windows, *args, **kwargs)
+
         blocks = label_blocks(
             VolumeSource(torch.as_tensor(image)),
-            self.plan.scoring([lambda x: network(x, *args, **kwargs)]),
+            self.plan.scoring([scores]),
             self.plan.windows,
             way,
             self.plan.deciding(),

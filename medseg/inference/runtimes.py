@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from medseg.errors import MedsegError
+from medseg.inference.convolutions import ByOneDnn
 from medseg.inference.slabs import Network
 from medseg.inference.steady import steady
 
@@ -110,13 +111,14 @@ def openvino_network(path: Path, n_threads: int = 0) -> Network:
 
 
 def torch_network(network: torch.nn.Module) -> Network:
-    """The network without a record for gradients; channels-last and half precision on CUDA."""
+    """The network without a record for gradients: oneDNN on a CPU, channels-last float16 on CUDA."""
     is_cuda = next(network.parameters()).is_cuda
 
     @torch.inference_mode()
     def scores(windows: torch.Tensor) -> torch.Tensor:
         if not is_cuda:
-            out = network(windows)
+            with ByOneDnn():
+                out = network(windows)
         else:
             with torch.autocast("cuda", torch.float16):
                 out = network(windows.to(memory_format=_channels_last(windows)))

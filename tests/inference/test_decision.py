@@ -41,6 +41,13 @@ def test_corners_that_all_lie_on_the_threshold_hold_in_between(decision: Decisio
         assert (native_labels(scores, axes, decision, skip_agreeing=skip) == expected).all()
 
 
+def test_more_regions_than_a_code_has_bits_for_are_refused() -> None:
+    axes = [axis_map(np.arange(3), a, 3, box=(0.0, 2.0)) for a in range(3)]
+    assert native_labels(torch.ones(14, 3, 3, 3), axes, Decision("sigmoid", 0.5)).max() == 2**14 - 1
+    with pytest.raises(BundleError, match="at most 14 regions"):
+        native_labels(torch.ones(15, 3, 3, 3), axes, Decision("sigmoid", 0.5))
+
+
 @settings(max_examples=20, deadline=None, derandomize=True)
 @given(
     seed=st.integers(0, 999),

@@ -8,22 +8,19 @@ from typing import Annotated
 
 import typer
 
+from medseg.cli.options import SOME_FAILED, BundleFolder, ManifestData, OwnManifest, RayAddress, Trust
 from medseg.cli.overrides import parse_overrides
-
-SOME_FAILED = 3
 
 
 def cross_validate(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder that the manifest's paths start from.")],
+    bundle: BundleFolder,
+    data: ManifestData,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder for all it makes; runs/NAME-folds if left out."),
     ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")
-    ] = None,
+    manifest: OwnManifest = None,
     folds: Annotated[
         int | None, typer.Option(help="How many; the manifest's own folds, or 5, if left out.")
     ] = None,
@@ -31,11 +28,9 @@ def cross_validate(
     budget: Annotated[str | None, typer.Option(help="Time for each fold's training: 45m, 1.5h.")] = None,
     resume: Annotated[bool, typer.Option("--resume", help="Go on; finished folds are kept.")] = False,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace what is in the folder.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
     workers: Annotated[int, typer.Option(min=0, help="Folds at a time; with --ray 0 for all it can.")] = 1,
-    ray: Annotated[
-        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
-    ] = "",
+    ray: RayAddress = "",
 ) -> None:
     """Train once per fold and score every case by the network that never saw it or its patient.
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medseg.cli.options import SOME_FAILED
 from medseg.cli.progress import progress_bar
 from medseg.errors import ManifestError, OutputError
 
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from medseg.data.layouts import Layout
     from medseg.data.manifest import Manifest
 
-SOME_FAILED = 3
 
 app = typer.Typer(
     help="Fetch, recognise, check, split and describe a data set.",

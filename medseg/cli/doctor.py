@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
 import typer
+
+from medseg.cli.options import AsJson
 
 if TYPE_CHECKING:
     from medseg.doctor import Report
 
 
 def doctor(
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Tell versions, devices, memory, disk and readers, and what is known to be bad among them.
 

@@ -11,12 +11,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 import typer.core
 
+from medseg.cli.options import SOME_FAILED, RayAddress
 from medseg.errors import MedsegError
 
 if TYPE_CHECKING:
     from medseg.evaluation import Evaluation
 
-PARTIAL = 3
 _LISTS = ("--labels", "--regions", "--tolerance", "--percentile")
 _PAIR = re.compile(r"([^=,;]*[^=,;\s])\s*=\s*(-?\d+(?:\s*\+\s*-?\d+)*)\s*(?:[,;]|$|(?<=\s)(?=[^\s+=]))")
 
@@ -69,9 +69,7 @@ def evaluate(
     reference_name: Annotated[str | None, typer.Option(help="For example '{case}_seg.nii.gz'.")] = None,
     engine: Annotated[str, typer.Option(help="numba, or scipy for the slow reference path.")] = "numba",
     workers: Annotated[int, typer.Option(help="Cases at a time.", min=1)] = 1,
-    ray: Annotated[
-        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
-    ] = "",
+    ray: RayAddress = "",
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an earlier evaluation.")] = False,
 ) -> None:
     """Score predicted label maps against references: cases.csv, summary.csv, report.json and a table."""
@@ -109,7 +107,7 @@ def evaluate(
     page = _write_page(output)
     _show(found, page)
     if found.n_errors:
-        raise typer.Exit(PARTIAL)
+        raise typer.Exit(SOME_FAILED)
 
 
 def _numbered(given: list[str] | None, option: str) -> dict[str, Any]:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medseg.cli.options import Trust
+
 if TYPE_CHECKING:
     from medseg.bundle.export import Verified
 
@@ -30,7 +32,7 @@ def export(
         Path | None, typer.Option("-o", "--output", help="Folder; the bundle's models/FORMAT if left out.")
     ] = None,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace files that exist.")] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Write the network for another runtime, and beside it what comes before and after it.
 
@@ -51,7 +53,7 @@ def verify_export(
     inputs: Annotated[
         list[str] | None, typer.Option("-i", "--input", help="Scans, folders or patterns; may be repeated.")
     ] = None,
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Compare labels end to end, on a phantom and on the scans given; exit code 3 where they differ."""
     from medseg.bundle.export import verify

@@ -8,10 +8,12 @@ from typing import Annotated
 
 import typer
 
+from medseg.cli.options import AsJson
+
 
 def lint(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show every fault of a bundle with file, line, id and the nearest name; nothing of it is run.
 

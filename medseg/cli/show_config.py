@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from medseg.cli.options import BundleFolder
 from medseg.cli.overrides import parse_overrides
 
 
 def show_config(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
+    bundle: BundleFolder,
     verb: Annotated[str, typer.Argument(help="train, evaluate or predict.")],
 ) -> None:
     """Print the merged config of a verb, with any overrides (--ID VALUE) in place."""

@@ -8,20 +8,19 @@ from typing import Annotated
 
 import typer
 
+from medseg.cli.options import BundleFolder, ManifestData, OwnManifest, Trust
 from medseg.cli.overrides import parse_overrides
 
 
 def train(
     context: typer.Context,
-    bundle: Annotated[Path, typer.Argument(help="Folder of a bundle.")],
-    data: Annotated[Path, typer.Option("--data", help="Folder that the manifest's paths start from.")],
+    bundle: BundleFolder,
+    data: ManifestData,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", help="Folder of the trained bundle; runs/NAME if left out."),
     ] = None,
-    manifest: Annotated[
-        Path | None, typer.Option(help="Your cases, instead of the bundle's own manifest.")
-    ] = None,
+    manifest: OwnManifest = None,
     fold: Annotated[
         int | None, typer.Option(help="Hold this fold out for validation; train on the others.")
     ] = None,
@@ -33,7 +32,7 @@ def train(
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Replace an earlier run in the folder.")
     ] = False,
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
 ) -> None:
     """Train a bundle; what comes out is a bundle with your weights.
 

@@ -8,17 +8,19 @@ from typing import Annotated
 
 import typer
 
+from medseg.cli.options import AsJson, Trust
+
 
 def verify(
     bundle: Annotated[Path, typer.Argument(help="Folder of the bundle.")],
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
     record: Annotated[
         bool, typer.Option("--record", help="If all is well, remember its hash: it then opens in full mode.")
     ] = False,
     sums: Annotated[
         bool, typer.Option("--sums", help="First write the SHA256SUMS anew, for a bundle of your own.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="One JSON document instead of text.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Lint a bundle, compare its hashes, run its network, two predictions and one step of training.
 

@@ -223,4 +223,6 @@ def _scaled(array: npt.NDArray[Any], header: Any) -> tuple[npt.NDArray[Any], lis
         return array, [bad]
     small = array.dtype.itemsize <= 2 or array.dtype == np.float32
     kind = np.float32 if small else np.float64
-    return array.astype(kind) * kind(slope) + kind(intercept), []
+    # What a damaged slope takes beyond the type's range is infinite, which is found later.
+    with np.errstate(over="ignore", invalid="ignore"):
+        return array.astype(kind) * kind(slope) + kind(intercept), []

@@ -9,6 +9,7 @@ import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 import SimpleITK
@@ -34,6 +35,15 @@ def test_accidents_give_an_equal_image_or_one_line(tmp_path: Path, reader: Reade
     results = [(path.name, *one) for path in maker(tmp_path) for one in attacked(path, 5, rng, reader)]
     assert len(results) >= 45
     assert [one for one in results if one[1] == "FAULT"] == []
+
+
+def test_a_slope_beyond_the_types_range_gives_infinity_without_a_warning(tmp_path: Path) -> None:
+    image = nib.Nifti1Image(np.full((3, 3, 3), 9, np.int16), np.eye(4))
+    nib.save(image, tmp_path / "a.nii")
+    content = bytearray((tmp_path / "a.nii").read_bytes())
+    content[112:116] = struct.pack("<f", 3e38)
+    (tmp_path / "a.nii").write_bytes(content)
+    assert np.isinf(read_image(tmp_path / "a.nii").array).all()
 
 
 def test_a_nrrd_packed_by_bzip2_is_refused_in_a_line_that_says_what_to_do(tmp_path: Path, reader) -> None:

@@ -1,6 +1,6 @@
 """A label map from any tool's file, in its own integer type, with the spacing its header tells.
 
-NIfTI is decoded here: inflated with isal straight into the integer type of the file, never through
+NIfTI is decoded by ourselves: inflated with isal straight into the integer type of the file, never through
 floating point. Other formats go through SimpleITK (NRRD, MetaImage) or Pillow (PNG, TIFF, BMP).
 """
 
@@ -16,17 +16,9 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
-from medseg.data.itk_images import affine_of, array_of
-from medseg.data.label_map_errors import (
-    ColourLabelsError,
-    DamagedFileError,
-    NanLabelsError,
-    NonIntegerLabelsError,
-    SeveralPagesError,
-    SpacingError,
-)
-from medseg.data.nifti_bytes import NIFTI_SUFFIXES, read_nifti
-from medseg.itk_locale import locale_kept
+from medseg.data.label_map_errors import DamagedFileError, NanLabelsError, NonIntegerLabelsError
+from medseg.data.label_map_formats import from_nifti, from_picture, from_sitk
+from medseg.data.nifti_bytes import NIFTI_SUFFIXES
 
 SITK_SUFFIXES = (".nrrd", ".nhdr", ".mha", ".mhd", ".seg.nrrd")
 IMAGE_SUFFIXES = (".png", ".tif", ".tiff", ".bmp")
@@ -87,11 +79,11 @@ def read_label_map(path: str | os.PathLike[str]) -> LabelMapFile:
     suffix = label_map_suffix(where)
     sha256 = hashlib.sha256(content).hexdigest()
     if suffix in NIFTI_SUFFIXES:
-        values, affine, spacing, source, flags = _from_nifti(where, content)
+        values, affine, spacing, source, flags = from_nifti(where, content)
     elif suffix in SITK_SUFFIXES:
-        values, affine, spacing, source, flags = _from_sitk(where)
+        values, affine, spacing, source, flags = from_sitk(where)
     elif suffix in IMAGE_SUFFIXES:
-        values, affine, spacing, source, flags = _from_picture(where, content)
+        values, affine, spacing, source, flags = from_picture(where, content)
     else:
         raise DamagedFileError(
             f"{where} ends in {suffix or 'nothing known'}",
@@ -107,94 +99,6 @@ def label_map_suffix(path: Path) -> str:
     name = path.name.lower()
     known = sorted(LABEL_MAP_SUFFIXES, key=len, reverse=True)
     return next((s for s in known if name.endswith(s) and len(name) > len(s)), path.suffix.lower())
-
-
-_Read = tuple[npt.NDArray[Any], "Affine | None", Spacing, str, tuple[str, ...]]
-
-
-def _from_nifti(path: Path, content: memoryview) -> _Read:
-    try:
-        image = read_nifti(content)
-    except ValueError as error:
-        raise DamagedFileError(
-            f"{path}: {error}", "a whole NIfTI file", "copy or write the file again"
-        ) from error
-    if image.array.dtype.names is not None or np.iscomplexobj(image.array):
-        raise ColourLabelsError(
-            f"{path} holds {image.array.dtype}", "one number per voxel", "save the labels as integers"
-        )
-    if not all(np.isfinite(s) and s > 0 for s in image.pixdim):
-        raise SpacingError(
-            f"{path} has pixdim {tuple(float(s) for s in image.pixdim)}",
-            "a positive voxel size on each axis",
-            "write the voxel size into the header",
-        )
-    if not np.isfinite(image.affine).all() or abs(np.linalg.det(image.affine[:3, :3])) < 1e-12:
-        raise SpacingError(
-            f"{path} has a singular or undefined affine", "an invertible one", "write the header again"
-        )
-    array = image.array
-    if array.ndim > 3:
-        array = array.reshape(*array.shape[:3], -1, order="A")
-        array = array[..., 0] if array.shape[3] == 1 else array
-    while array.ndim < 2:
-        array = array[..., None]
-    n_axes = min(array.ndim, 3)
-    # The pixdim is exact where an oblique sform has rounding; where both disagree, the sform holds.
-    columns = np.linalg.norm(image.affine[:3, :3], axis=0)
-    pixdim = (*image.pixdim, 1.0, 1.0)[:n_axes]
-    spacing = tuple(float(s) for s in (columns[:n_axes] if "pixdim_disagrees" in image.flags else pixdim))
-    return array, image.affine, spacing, f"header of {image.source}", image.flags
-
-
-@locale_kept()
-def _from_sitk(path: Path) -> _Read:
-    import SimpleITK
-
-    try:
-        image = SimpleITK.ReadImage(str(path))
-    except RuntimeError as error:
-        reason = str(error).strip().splitlines()[-1]
-        raise DamagedFileError(f"{path}: {reason}", "a readable image", "write the file again") from None
-    dimension = image.GetDimension()
-    if dimension > 3 or any(not np.isfinite(s) or s <= 0 for s in image.GetSpacing()):
-        raise SpacingError(
-            f"{path} has {dimension} dimensions and spacing {image.GetSpacing()}",
-            "two or three dimensions of positive spacing",
-            "write the file again",
-        )
-    spacing = tuple(float(s) for s in image.GetSpacing())
-    return array_of(image), affine_of(image), spacing, f"header of {path.suffix}", ()
-
-
-def _from_picture(path: Path, content: memoryview) -> _Read:
-    import io
-
-    from PIL import Image, UnidentifiedImageError
-
-    try:
-        with Image.open(io.BytesIO(content)) as picture:
-            n_pages = getattr(picture, "n_frames", 1)
-            picture.load()
-            array = np.array(picture)
-    except UnidentifiedImageError:
-        raise DamagedFileError(
-            f"{path} is no picture", "what its ending says", "write the file again"
-        ) from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        raise DamagedFileError(f"{path}: {error}", "a whole picture", "write the file again") from None
-    if n_pages > 1:
-        raise SeveralPagesError(
-            f"{path} holds {n_pages} pages", "one picture", "save a picture per slice, or the stack as NIfTI"
-        )
-    if array.ndim == 3:
-        grey = array[..., : 1 if array.shape[2] == 2 else 3]
-        if array.shape[2] not in (2, 3, 4) or not (grey == grey[..., :1]).all():
-            raise ColourLabelsError(
-                f"{path} is in colours", "one grey value or palette index per pixel", "save it as a grey PNG"
-            )
-        array = np.ascontiguousarray(grey[..., 0])
-    return array, None, (1.0, 1.0), "none: one pixel counts as 1 mm", ("no_spacing",)
 
 
 def _integers(path: Path, values: npt.NDArray[Any]) -> tuple[npt.NDArray[np.integer[Any]], tuple[str, ...]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 
 from medseg.arrays import Affine
 from medseg.data.findings import BLOCKS, WARNING, Finding
@@ -38,33 +39,41 @@ def affine_findings(affine: Affine, shape: tuple[int, ...]) -> list[Finding]:
     spacing = np.array(spacing_of(affine))
     if np.any(spacing < 1e-9) or abs(np.linalg.det(affine[:3, :3] / spacing)) < 1e-4:
         return [_finding("affine", BLOCKS, f"affine {_rows(affine)} is singular", "three independent axes")]
-    found = []
-    unit = affine[:3, :3] / spacing
+    return _skewed(affine[:3, :3] / spacing) + _out_of_scale(spacing, shape)
+
+
+def _skewed(unit: npt.NDArray[np.float64]) -> list[Finding]:
+    """A finding where axes of length one are not at right angles."""
     skew = float(np.abs(unit.T @ unit - np.eye(3)).max())
-    if skew > 1e-3:
-        angle = np.degrees(np.arcsin(min(1.0, skew)))
-        found.append(
-            _finding(
-                "affine",
-                BLOCKS if skew > 0.02 else WARNING,
-                f"axes {angle:.2f} degrees away from right angles (affine not orthonormal)",
-                "axes at right angles",
-                "resample it to a straight grid; most tools read it wrongly in silence",
-            )
+    if skew <= 1e-3:
+        return []
+    angle = np.degrees(np.arcsin(min(1.0, skew)))
+    return [
+        _finding(
+            "affine",
+            BLOCKS if skew > 0.02 else WARNING,
+            f"axes {angle:.2f} degrees away from right angles (affine not orthonormal)",
+            "axes at right angles",
+            "resample it to a straight grid; most tools read it wrongly in silence",
         )
+    ]
+
+
+def _out_of_scale(spacing: npt.NDArray[np.float64], shape: tuple[int, ...]) -> list[Finding]:
+    """A finding where the field of view is no body's in millimetres."""
     extent = spacing * np.array([*shape[:3], 1, 1, 1][:3])
-    if extent.max() > _LARGEST_MM or extent.max() < _SMALLEST_MM:
-        guess = "micrometres" if extent.max() > _LARGEST_MM else "metres or centimetres"
-        found.append(
-            _finding(
-                "units",
-                WARNING,
-                f"field of view {extent.max():.4g} mm (spacing {_mm(spacing)}); is it in {guess}?",
-                f"{_SMALLEST_MM:g} to {_LARGEST_MM:g} mm",
-                "write the spacing in millimetres",
-            )
+    if _SMALLEST_MM <= extent.max() <= _LARGEST_MM:
+        return []
+    guess = "micrometres" if extent.max() > _LARGEST_MM else "metres or centimetres"
+    return [
+        _finding(
+            "units",
+            WARNING,
+            f"field of view {extent.max():.4g} mm (spacing {_mm(spacing)}); is it in {guess}?",
+            f"{_SMALLEST_MM:g} to {_LARGEST_MM:g} mm",
+            "write the spacing in millimetres",
         )
-    return found
+    ]
 
 
 def same_grid(a: Affine, b: Affine, shape_a: tuple[int, ...], shape_b: tuple[int, ...]) -> list[Finding]:

@@ -45,6 +45,26 @@ def _pairs_of_sides(names: dict[int, str]) -> Iterable[tuple[int, int, str]]:
 
 def _mirrored(profiles: Sequence[CaseProfile]) -> list[Finding]:
     """Cases whose off-centre structures all lie at the mirror image of where the others have them."""
+    votes, usual = _votes(profiles)
+    accused = [case for case, mirrored in votes.items() if all(mirrored)]
+    # Lesions lie on either side: where many are mirrored, none is wrong.
+    if len(accused) > max(1, len(votes) // 10):
+        return []
+    return [
+        Finding(
+            "sides",
+            WARNING,
+            "the structures lie at the mirror image of where the other cases have them",
+            f"the {'left' if usual < 0 else 'right'} side",
+            "left and right may be exchanged: look at the header and at the picture",
+            case,
+        )
+        for case in accused
+    ]
+
+
+def _votes(profiles: Sequence[CaseProfile]) -> tuple[dict[str, list[bool]], float]:
+    """For each case whether each off-centre structure is mirrored in it; and where the last of these lies."""
     by_number: dict[int, list[tuple[str, float]]] = defaultdict(list)
     for p in profiles:
         for s in p.structures:
@@ -62,18 +82,4 @@ def _mirrored(profiles: Sequence[CaseProfile]) -> list[Finding]:
         for case, value in entries:
             other_side = -value * np.sign(middle)
             votes[case].append(abs(middle) - reach <= other_side <= abs(middle) + 4 * spread)
-    accused = [case for case, mirrored in votes.items() if all(mirrored)]
-    # Lesions lie on either side: where many are mirrored, none is wrong.
-    if len(accused) > max(1, len(votes) // 10):
-        return []
-    return [
-        Finding(
-            "sides",
-            WARNING,
-            "the structures lie at the mirror image of where the other cases have them",
-            f"the {'left' if usual < 0 else 'right'} side",
-            "left and right may be exchanged: look at the header and at the picture",
-            case,
-        )
-        for case in accused
-    ]
+    return votes, usual

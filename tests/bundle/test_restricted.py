@@ -200,6 +200,7 @@ TARGETS = {
     "weights of MedicalNet": {"_target_": "monai.networks.nets.resnet.get_pretrained_resnet_medicalnet", "resnet_depth": 10},
     "private loader": {"_target_": "monai.networks.nets.densenet._load_state_dict", "arch": "densenet121"},
     "loader of medseg": {"_target_": "medseg.networks.pretrained.read", "path": "CANARY"},
+    "compiled loop of medseg": {"_target_": "medseg.metrics.row_blocks.bounding_blocks", "held": [], "border": []},
     "writer of medseg": {"_target_": "medseg.training.checkpoints.write_text", "path": "CANARY", "text": "x"},
     "compiles": {"_target_": "monai.networks.layers.GaussianMixtureModel", "channel_count": 1},
     "metric that calls": {"_target_": "ignite.metrics.MetricsLambda", "f": "$len"},

@@ -48,7 +48,7 @@ FUNCTION_MODULES = (
 
 _NO_FACTORY = ("_", "get_", "load", "download", "save", "write", "read")
 """How the names of functions begin that are no factories, although they lie among them."""
-_NO_FACTORY_MODULES = ("medseg.networks.pretrained",)
+_NO_FACTORY_MODULES = ("medseg.networks.pretrained", "medseg.metrics.row_blocks")
 
 NAMES = frozenset(
     {

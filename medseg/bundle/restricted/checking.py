@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import stat
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -19,21 +18,16 @@ from medseg.bundle.lint.packages import Definition, Packages
 from medseg.bundle.lint.references import check_references
 from medseg.bundle.lint.syntax import SEP, normal
 from medseg.bundle.lint.tree import Node, SourceError
-from medseg.bundle.pickles import pickle_faults
 from medseg.bundle.recorded import digest, recorded_as
 from medseg.bundle.restricted.allowed import why_not_mode, why_not_target
 from medseg.bundle.restricted.arguments import OUTPUT_IDS, argument_faults
+from medseg.bundle.restricted.files import dangerous_files, strange_files
 from medseg.bundle.restricted.hazards import hazard
 from medseg.bundle.restricted.leash import leash
 from medseg.bundle.weights import check_sums
 from medseg.errors import BundleError
 
-_CODE = (".py", ".pyc", ".pyw", ".pyx", ".so", ".pyd", ".dll", ".dylib", ".sh", ".bat", ".egg", ".whl")
-_PICKLES = (".pkl", ".pickle", ".joblib", ".dill", ".cloudpickle")
-_WEIGHTS = (".pt", ".pth", ".ckpt", ".bin")
 _DEVICES = re.compile(r"(?<![\w./-])/(dev|proc|sys)/[\w./-]*")
-_MOST_FILES = 20_000
-_DEEPEST = 40
 _SHOWN = 5
 
 
@@ -81,7 +75,7 @@ def check(
     if trust:
         check_sums(root)
         return Mode(True, "--trust was given")
-    links = list(_strange_files(root))
+    links = list(strange_files(root))
     if not links and (name := recorded_as(digest(root))):
         check_sums(root)
         return Mode(True, f"its hash is recorded as {name}")
@@ -100,7 +94,7 @@ def check(
 
 def reasons_against(root: Path, files: Sequence[Path] | None = None) -> Iterator[Finding]:
     """Everything in a bundle that restricted mode refuses."""
-    yield from _bundle_files(root)
+    yield from dangerous_files(root)
     try:
         bundle = Bundle(root)
         configs = list(bundle.configs()) if files is None else [_merged(bundle, files)]
@@ -200,39 +194,3 @@ def _mode(item_id: str, node: Node, found: Definition) -> Iterator[Finding]:
     mode = node.value.get("_mode_")
     if mode is not None and (why := why_not_mode(mode.value, found)):
         yield Finding(mode.file, mode.line, item_id, "target", why)
-
-
-def _strange_files(root: Path) -> Iterator[Finding]:
-    """Links, devices, pipes, and more files than a bundle has."""
-    for count, path in enumerate(_walk(root)):
-        name, mode = str(path.relative_to(root)), path.lstat().st_mode
-        if stat.S_ISLNK(mode):
-            yield Finding(name, 0, "", "file", f"a link to {os.readlink(path)}")
-        elif not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            yield Finding(name, 0, "", "file", "neither a file nor a folder")
-        if len(path.relative_to(root).parts) > _DEEPEST:
-            yield Finding(name[:80], 0, "", "file", f"folders nested more than {_DEEPEST} deep")
-            return
-        if count > _MOST_FILES:
-            yield Finding(name, 0, "", "file", f"more than {_MOST_FILES} files")
-            return
-
-
-def _walk(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root, followlinks=False):
-        yield from (Path(folder, name) for name in [*folders, *names])
-
-
-def _bundle_files(root: Path) -> Iterator[Finding]:
-    if (root / "scripts").is_dir():
-        yield Finding("scripts", 0, "", "code", "a scripts folder")
-    for path in _walk(root):
-        name, suffix = str(path.relative_to(root)), path.suffix.lower()
-        if not stat.S_ISREG(path.lstat().st_mode):
-            continue
-        if suffix in _CODE:
-            yield Finding(name, 0, "", "code", "code in the bundle")
-        elif suffix in _PICKLES:
-            yield Finding(name, 0, "", "pickle", "a pickle, which may run code when it is read")
-        elif suffix in _WEIGHTS:
-            yield from (Finding(name, 0, "", "pickle", why) for why in pickle_faults(path))

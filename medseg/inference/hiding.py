@@ -18,8 +18,8 @@ from medseg.errors import OutputError
 from medseg.inference.cases import Case, ending_of
 
 COLUMNS = ("case", "input")
-# Where DICOM keeps a file's UIDs: archives of CTs are too large to be read twice for a name.
-_HEAD = 4096
+# Of a slice, its UIDs at the start and pixels of its middle: CTs are too large to be read twice for a name.
+_PART = 4096
 _BLOCK = 1 << 20
 _DATA_FILE = re.compile(rb"(?im)^(?:ElementDataFile *=|data ?file:) *(\S[^\r\n]*?) *\r?$")
 
@@ -31,10 +31,10 @@ def hidden(cases: Sequence[Case]) -> list[Case]:
     be read goes by the name of nothing, and has no label map.
     """
     unique = {(case.images, case.more): case for case in cases}.values()
-    marked = sorted((_mark(case), case.images, case) for case in unique)
+    marked = sorted(((_mark(case), case) for case in unique), key=lambda one: (one[0], one[1].images))
     taken: dict[str, int] = {}
     renamed = []
-    for mark, _, case in marked:
+    for mark, case in marked:
         taken[mark] = taken.get(mark, 0) + 1
         name = f"case_{mark}" + (f"_{taken[mark]}" if taken[mark] > 1 else "")
         renamed.append(replace(case, name=name, output=Path("/", name), is_named=True, unsaid=_unsaid(case)))
@@ -46,23 +46,26 @@ def _mark(case: Case) -> str:
     total = hashlib.sha256()
     if case.is_series:
         for series in (case.images, *case.more):
-            total.update(b"".join(sorted(_digest(file, _HEAD) for file in series)))
+            total.update(b"".join(sorted(_digest(file, in_part=True) for file in series)))
     else:
         for image in case.images:
             total.update(b"".join(_digest(file) for file in _files_of(image)) + b"/")
     return total.hexdigest()[:12]
 
 
-def _digest(path: Path, limit: int | None = None) -> bytes:
-    """Of a file's length and its bytes up to a limit; of nothing where it can't be read."""
+def _digest(path: Path, *, in_part: bool = False) -> bytes:
+    """Of a file's length and its bytes, or some of them; of nothing where it can't be read."""
     total = hashlib.sha256()
     try:
         with path.open("rb") as file:
-            total.update(b"%d " % os.fstat(file.fileno()).st_size)
-            while block := file.read(limit or _BLOCK):
+            size = os.fstat(file.fileno()).st_size
+            total.update(b"%d " % size)
+            if in_part:
+                total.update(file.read(_PART))
+                file.seek(size // 2)
+                total.update(file.read(_PART))
+            while not in_part and (block := file.read(_BLOCK)):
                 total.update(block)
-                if limit:
-                    break
     except OSError:
         return hashlib.sha256().digest()
     return total.digest()

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import nibabel as nib
 import numpy as np
+import pydicom
 import pytest
 import SimpleITK
 
 from medseg.cli.app import main
+from medseg.inference.intake import gather
 from tests.dicom_files import ct
 from tests.toy_bundle import config, write_bundle, write_scan
 
@@ -124,6 +126,19 @@ def test_a_key_is_never_replaced_by_anothers_nor_put_among_the_results(
     assert capsys.readouterr().err.count("\n") == 3
     assert predict(*one, "--names-key", tmp_path / "mine.csv", "--overwrite") == 0
     assert "doe_jane" in (tmp_path / "mine.csv").read_text()
+
+
+def test_series_of_one_uid_with_other_pixels_have_names_of_their_own(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for name in ("a", "b"):
+        for file in ct(tmp_path / name, n=1):
+            data = pydicom.dcmread(file)
+            data.Rows, data.Columns, data.PixelData = 99, 99, rng.bytes(2 * 99 * 99)
+            data.save_as(file)
+    inputs = [str(tmp_path / name) for name in ("a", "b", "a")]
+    names = {case.name for case in gather(inputs, tmp_path / "out", hide=True)}
+    assert len(names) == 2
+    assert not any(name.endswith("_2") for name in names)
 
 
 @pytest.mark.parametrize("given", ["nowhere_doe", "empty_doe", "doe.csv", "doe.json", "jane*"])

@@ -49,10 +49,12 @@ def whole_numbers(pred: torch.Tensor) -> np.ndarray:
     """
     labels = np.asarray(torch.as_tensor(pred).cpu())
     if labels.dtype.kind == "f" and not np.array_equal(labels, np.round(labels)):
+        odd = labels[labels != np.round(labels)]
         raise GeometryError(
-            "scores where labels should be",
+            f"scores where labels should be, as {odd[0]:.4g}",
             "postprocessing that ends in whole numbers",
-            "add AsDiscreted to it",
+            "end it with AsDiscreted; where Invertd comes after that, give it nearest_interp: true, or it "
+            "interpolates between labels",
         )
     whole = labels.astype(np.int64)
     return whole[0] if whole.shape[0] == 1 else np.moveaxis(whole, 0, -1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import secrets
 import tempfile
 from collections.abc import Sequence
@@ -179,10 +180,13 @@ def _built(parser: ConfigParser, key: str, default: Any = _MISSING) -> Any:
         while cause.__cause__ is not None:
             cause = cause.__cause__
         text = " ".join(str(cause).split())[:300]
+        package = re.search(r"required package `(\w+)` is not installed|No module named '(\w+)'", text)
         raise BundleError(
             f"{key!r} of the inference config can't be built: {type(cause).__name__}: {text}",
             "a config that MONAI can build",
-            "try `python -m monai.bundle run` on it, or update the bundle",
+            f"pip install {package[1] or package[2]}"
+            if package
+            else "try `python -m monai.bundle run` on it, or update the bundle",
         ) from error
 
 

@@ -159,10 +159,17 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     assert (name, "missing-file") in {(f.file, f.code) for f in lint(bundle)}
 
 
-@pytest.mark.parametrize("stem", ["inference", "train"])
-def test_a_missing_config_is_named(bundle: Path, stem: str) -> None:
+@pytest.mark.parametrize(("stem", "severity"), [("inference", "error"), ("train", "warning")])
+def test_a_missing_config_is_named(bundle: Path, stem: str, severity: str) -> None:
     (bundle / "configs" / f"{stem}.json").unlink()
-    assert f"configs/{stem}.yaml" in {f.file for f in lint(bundle) if f.code == "missing-file"}
+    found = {f.file: f.severity for f in lint(bundle) if f.code == "missing-file"}
+    assert found[f"configs/{stem}.yaml"] == severity
+
+
+def test_what_monai_took_away_is_told_with_what_does_it_now(bundle: Path) -> None:
+    path = bundle / "configs" / "inference.json"
+    path.write_text(path.read_text().replace("EnsureChannelFirstd", "AddChanneld"))
+    assert {f.nearest for f in lint(bundle) if f.code == "unknown-target"} == {"EnsureChannelFirstd"}
 
 
 @pytest.mark.parametrize(

@@ -62,6 +62,12 @@ def _first(source: int) -> Change:
     )
 
 
+def _decide_first(config: Any) -> None:
+    """As the zoo's prostate_mri_anatomy: argmax, and then an inversion that interpolates."""
+    steps = config["postprocessing"]["transforms"]
+    steps.insert(1, steps.pop(2))
+
+
 def _activation(kind: str) -> dict[str, Any]:
     return {"_target_": "Activationsd", "keys": "pred", kind: True}
 
@@ -71,6 +77,7 @@ SCORES = {
     "threshold on softmax": ("inference", _set(f"{STEPS}/2", {"_target_": "AsDiscreted", "keys": "pred", "threshold": 0.5}), "scores"),
     "softmax twice": ("inference", _insert(STEPS, 0, _activation("softmax")), "scores"),
     "softmax after argmax": ("inference", _first(2), "scores"),
+    "labels interpolated": ("inference", _decide_first, "scores"),
     "written before it is decided": ("inference", _first(3), "scores"),
     "inverts another chain": ("inference", _with({"other": {"_target_": "Compose", "transforms": [toy.READ[0]]}}, f"{STEPS}/1/transform", "@other"), "scores"),
     "inverts by a key that is not loaded": ("inference", _set(f"{STEPS}/1/orig_keys", "pred"), "scores"),

@@ -47,6 +47,15 @@ def bundle(tmp_path: Path) -> Path:
     return root
 
 
+def test_a_bundle_to_predict_with_alone_is_run_but_not_trained(bundle: Path) -> None:
+    for stem in ("train", "evaluate"):
+        (bundle / "configs" / f"{stem}.json").unlink()
+    write_sums(bundle)
+    found = {step.name: step.status for step in verify(bundle)}
+    assert (found["prediction"], found["inferring"], found["training"]) == ("passed", "passed", "skipped")
+    assert "failed" not in found.values()
+
+
 def first_failure(bundle: Path) -> Step:
     found = next((step for step in verify(bundle) if step.failed), None)
     assert found is not None, "no step failed"

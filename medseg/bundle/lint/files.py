@@ -33,11 +33,12 @@ def check_layout(root: Path) -> Iterator[Finding]:
             yield Finding(name, 0, "", "missing-file", f"{name} is missing: {why}")
         elif path.is_file() and not _start(path).strip():
             yield Finding(name, 0, "", "empty-file", f"{name} is empty: {why}")
-    for stem in ("inference", "train"):
+    # The model zoo has bundles to predict with alone.
+    for stem, severity in (("inference", "error"), ("train", "warning")):
         if config_file(root, stem) is None:
-            yield Finding(
-                f"configs/{stem}.yaml", 0, "", "missing-file", f"configs/{stem}.yaml or .json is missing"
-            )
+            message = f"configs/{stem}.yaml or .json is missing"
+            message += ": it can't be trained" if severity == "warning" else ""
+            yield Finding(f"configs/{stem}.yaml", 0, "", "missing-file", message, severity=severity)
     for stem in ("inference", "train", "evaluate"):
         several = [p.name for p in _config_files(root, stem)]
         if len(several) > 1:

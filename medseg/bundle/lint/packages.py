@@ -28,6 +28,19 @@ from medseg.bundle.lint.modules import (
 _TOPS = ("monai", "torch", "ignite", "medseg", "scripts", "numpy")
 
 
+_REPLACED = {
+    "AddChannel": "EnsureChannelFirst",
+    "AsChannelFirst": "EnsureChannelFirst",
+    "SplitChannel": "SplitDim",
+}
+"""What MONAI 1.0 to 1.2 took away, and what does it now; without the ending of a dictionary transform."""
+
+
+def _replaced(name: str) -> str:
+    old = next((n for n in _REPLACED if name in (n, n + "d", n + "D", n + "Dict")), "")
+    return _REPLACED[old] + name[len(old) :] if old else ""
+
+
 @dataclass(frozen=True)
 class Definition:
     """What a name stands for.
@@ -123,7 +136,8 @@ class Packages:
             return Definition("builtin", "builtins", name)
         if self._top(name):
             return Definition("module", name, "")
-        return Missing(f"MONAI has no class or function {name}", nearest(name, bare_names()), "monai")
+        near = _replaced(name) or nearest(name, bare_names())
+        return Missing(f"MONAI has no class or function {name}", near, "monai")
 
     def _top(self, name: str) -> Path | None:
         if self.own and (inner := inside(self.own, name)):

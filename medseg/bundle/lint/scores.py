@@ -69,7 +69,8 @@ def _activation(found: Chain) -> str:
 
 def _order(found: Chain) -> Iterator[Finding]:
     active, decided, written = "", "", ""
-    for step in found.on(PRED):
+    steps = found.on(PRED)
+    for i, step in enumerate(steps):
         if step.name == "Activations":
             kind = next((a for a in ("softmax", "sigmoid") if _is(step, a)), "")
             if decided:
@@ -83,6 +84,9 @@ def _order(found: Chain) -> Iterator[Finding]:
             if _is(step, "threshold") and active == "softmax" and not _is(step, "argmax") and not decided:
                 yield _fault(step, "a threshold on softmax: where no class has it, none is taken")
             decided = decided or next((a for a in ("argmax", "threshold") if _is(step, a)), "")
+        is_last = not any(later.name == "AsDiscrete" for later in steps[i:])
+        if step.name == "Invert" and decided and is_last and step.given("nearest_interp") is False:
+            yield _fault(step, f"it interpolates between labels: nearest_interp is false after {decided}")
         if written and step.name in ("Activations", "AsDiscrete", "Invert"):
             yield _fault(step, f"{step.name} comes after {written}, which has written the file already")
         if step.name.startswith("Save"):

@@ -42,7 +42,7 @@ def verify(bundle: str | os.PathLike[str], *, trust: bool = False) -> Iterator[S
         return
     yield passed("trust", mode.why)
     if any(f.code in ("unreadable", "missing-file") and f.file.startswith("configs/") for f in faults):
-        yield failed("running", "a config is missing or cannot be read, nothing was run")
+        yield failed("running", "a config is missing or cannot be read (see lint), nothing was run")
         return
     with tempfile.TemporaryDirectory(prefix="medseg-verify-") as folder:
         yield from _run(root, meta, mode, Path(folder).resolve(), trust)
@@ -91,7 +91,10 @@ def _run(root: Path, meta: dict[str, Any], mode: Mode, folder: Path, trust: bool
 
     yield _attempt("prediction", kept)
     yield _attempt("inferring", lambda: check_inferring(root, fit, folder, mode))
-    yield _attempt("training", lambda: check_training(root, fit, folder, mode))
+    if bundle.config("train") is None:
+        yield skipped("training", "there is no train config")
+    else:
+        yield _attempt("training", lambda: check_training(root, fit, folder, mode))
 
 
 def _attempt(name: str, step: Callable[[], Step]) -> Step:

@@ -159,11 +159,17 @@ def test_a_missing_file_is_named(bundle: Path, name: str) -> None:
     assert (name, "missing-file") in {(f.file, f.code) for f in lint(bundle)}
 
 
-@pytest.mark.parametrize(("stem", "severity"), [("inference", "error"), ("train", "warning")])
-def test_a_missing_config_is_named(bundle: Path, stem: str, severity: str) -> None:
+@pytest.mark.parametrize("stem", ["inference", "train"])
+def test_a_missing_config_is_named(bundle: Path, stem: str) -> None:
     (bundle / "configs" / f"{stem}.json").unlink()
     found = {f.file: f.severity for f in lint(bundle) if f.code == "missing-file"}
-    assert found[f"configs/{stem}.yaml"] == severity
+    assert found[f"configs/{stem}.yaml"] == "error"
+
+
+def test_a_bundle_to_predict_with_alone_is_warned_about_only(bundle: Path) -> None:
+    for stem in ("train", "evaluate"):
+        (bundle / "configs" / f"{stem}.json").unlink()
+    assert [(f.file, f.severity) for f in lint(bundle)] == [("configs/train.yaml", "warning")]
 
 
 def test_what_monai_took_away_is_told_with_what_does_it_now(bundle: Path) -> None:

@@ -33,8 +33,9 @@ def check_layout(root: Path) -> Iterator[Finding]:
             yield Finding(name, 0, "", "missing-file", f"{name} is missing: {why}")
         elif path.is_file() and not _start(path).strip():
             yield Finding(name, 0, "", "empty-file", f"{name} is empty: {why}")
-    # The model zoo has bundles to predict with alone.
-    for stem, severity in (("inference", "error"), ("train", "warning")):
+    # The model zoo has bundles to predict with alone; an evaluate config is put on the train config.
+    of_train = "warning" if config_file(root, "evaluate") is None else "error"
+    for stem, severity in (("inference", "error"), ("train", of_train)):
         if config_file(root, stem) is None:
             message = f"configs/{stem}.yaml or .json is missing"
             message += ": it can't be trained" if severity == "warning" else ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
+import logging
 import os
 import platform
 from collections.abc import Sequence
@@ -47,6 +48,8 @@ def export_onnx(network: torch.nn.Module, window: torch.Tensor, path: Path) -> P
     """The path of an ONNX file with the weights inside; the batch is free, the window's size is not."""
     import warnings
 
+    # One line for each operator of torchvision, where that isn't installed: no network here has them.
+    logging.getLogger("torch.onnx._internal.exporter._registration").setLevel(logging.ERROR)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         program = torch.onnx.export(

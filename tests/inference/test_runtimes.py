@@ -31,6 +31,13 @@ def network() -> torch.nn.Module:
 WINDOW = torch.randn((1, 1, 8, 8, 8), generator=torch.Generator().manual_seed(0))
 
 
+def test_exporting_does_not_name_packages_that_no_network_needs(
+    network: torch.nn.Module, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    assert runtimes.export_onnx(network, WINDOW, tmp_path / "a.onnx").stat().st_size > 0
+    assert [r.getMessage() for r in caplog.records if "torchvision" in r.getMessage()] == []
+
+
 @pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_scores_of_a_batch_are_torchs(runtime: str, network: torch.nn.Module) -> None:
     scores = scored_by(runtime, network, WINDOW)

@@ -30,7 +30,7 @@ class Progress:
     def __init__(self, evaluator: Engine, every: float = 30.0, console: Console | None = None) -> None:
         self.evaluator, self.every = evaluator, every
         self.console = Console(stderr=True) if console is None else console
-        self.score = float("nan")
+        self.score: float | None = None
         self._told_grid = False
         self._losses: deque[float] = deque(maxlen=50)
         self._bar: Bar | None = None
@@ -104,7 +104,8 @@ class Progress:
     def _line(self, engine: Engine) -> str:
         state, loss = engine.state, sum(self._losses) / len(self._losses)
         of_all = "" if state.max_epochs >= WITHOUT_END else f"/{state.max_epochs}"
-        return f"epoch {state.epoch}{of_all}  loss {loss:.3f}  score {self.score:.4f}"
+        score = "not validated yet" if self.score is None else f"score {self.score:.4f}"
+        return f"epoch {state.epoch}{of_all}  loss {loss:.3f}  {score}"
 
     def _share(self, engine: Engine) -> float:
         state = engine.state

@@ -120,6 +120,8 @@ def test_progress_on_a_terminal_tells_epoch_loss_score_and_time_left(tmp_path):
     trainer.run()
     shown = console.export_text()
     assert "epoch 2/2  loss" in shown
+    assert "not validated yet" in shown
+    assert "score nan" not in shown
     assert "0 s left" in shown
     assert "validation  Mean_Dice" in shown
 

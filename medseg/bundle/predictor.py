@@ -24,6 +24,7 @@ from medseg.inference.head import Head, Prepared, network_grid, prepared
 from medseg.inference.inferer import way_of
 from medseg.inference.int8 import busiest_windows
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
+from medseg.inference.oversize import refuse_oversize, refuse_oversize_of
 from medseg.inference.pipeline import write_blocks, write_strips
 from medseg.inference.plan import Plan
 from medseg.inference.probabilities import kept
@@ -146,6 +147,9 @@ class Predictor:
         if grid is None:
             del scan
             return self._prepared_by_monai(images)
+        if not is_bounded:
+            streamed = self.head.is_pointwise
+            refuse_oversize(images[0], grid.shape, scan.n_channels, is_streamed=streamed)
         source = prepared(self.head, scan, grid, only_plan=is_bounded)
         demand = self._demand(source, scan.n_channels, self.head.is_pointwise)
         if is_bounded:
@@ -153,7 +157,12 @@ class Predictor:
         return source, demand
 
     def preprocessed(self, images: tuple[Path, ...]) -> Any:
-        """What the bundle's own preprocessing makes of the files, by its keys."""
+        """What the bundle's own preprocessing makes of the files, by its keys.
+
+        Raises:
+            GeometryError: the scan would fill the machine.
+        """
+        refuse_oversize_of(self.preprocessing, images[0], len(images))
         files = [str(image) for image in images]
         return self.preprocessing({self.image_key: files[0] if len(files) == 1 else files})
 

@@ -36,7 +36,7 @@ def write_volume(
     import SimpleITK
 
     image = SimpleITK.GetImageFromArray(_stored(labels), isVector=labels.ndim == 4)
-    spacing, turn, origin = _itk_geometry(affine, path) if like is None else _geometry_of(like)
+    spacing, turn, origin = (_geometry_of(like) if like else None) or _itk_geometry(affine, path)
     if len(spacing) == 3:
         image.SetSpacing([float(v) for v in spacing])
         image.SetDirection([float(v) for v in np.ravel(turn)])
@@ -93,13 +93,19 @@ def _stored(labels: LabelMap) -> npt.NDArray[np.unsignedinteger]:
 Geometry = tuple[npt.NDArray[np.float64], npt.NDArray[np.float64], npt.NDArray[np.float64]]
 
 
-def _geometry_of(scan: Path) -> Geometry:
-    """Spacing, direction and origin in LPS mm, as the scan's header has them."""
+def _geometry_of(scan: Path) -> Geometry | None:
+    """Spacing, direction and origin in LPS mm, as the scan's header has them; None where ITK can't read it.
+
+    A file is read by what it holds, so one that is called ``.nrrd`` may be NIfTI.
+    """
     import SimpleITK
 
     header = SimpleITK.ImageFileReader()
     header.SetFileName(str(scan))
-    header.ReadImageInformation()
+    try:
+        header.ReadImageInformation()
+    except RuntimeError:
+        return None
     n = header.GetDimension()
     turn = np.array(header.GetDirection()).reshape(n, n)[:3, :3]
     return np.array(header.GetSpacing()[:3]), turn, np.array(header.GetOrigin()[:3])

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 from isal import igzip
 from nibabel.filebasedimages import ImageFileError
+from nibabel.spatialimages import HeaderDataError
 
 from medseg.arrays import LabelMap
 from medseg.errors import DataError, GeometryError, LabelError, OutputError
@@ -38,7 +39,7 @@ def read_header(path: Path) -> nib.Nifti1Header:
         header = nib.load(path).header
     except FileNotFoundError as error:
         raise DataError(f"no file {path}", "a NIfTI scan", "check the path") from error
-    except (ImageFileError, OSError, EOFError, ValueError) as error:
+    except (ImageFileError, HeaderDataError, OSError, EOFError, ValueError) as error:
         raise DataError(
             f"{path}: {error}", "a readable NIfTI file", "open it in a viewer or copy it again"
         ) from error

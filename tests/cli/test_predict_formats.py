@@ -116,6 +116,20 @@ def test_a_label_map_has_the_scans_format_and_exactly_its_grid(
     )
 
 
+def test_nifti_under_another_ending_or_with_a_wrong_offset_is_done(bundle: Path, tmp_path: Path) -> None:
+    scan = write_scan(tmp_path / "scan.nii", (9, 8, 7))
+    content = bytearray(scan.read_bytes())
+    (tmp_path / "named.nrrd").write_bytes(content)
+    content[108:112] = np.float32(-10).tobytes()
+    (tmp_path / "offset.nii").write_bytes(content)
+    given = [a for name in ("scan.nii", "named.nrrd", "offset.nii") for a in ("-i", tmp_path / name)]
+    assert predict(bundle, *given, "-o", tmp_path / "out") == 0
+    whole = labels_of(tmp_path / "out" / "scan.nii")
+    assert (labels_of(tmp_path / "out" / "offset.nii") == whole).all()
+    named = SimpleITK.GetArrayFromImage(SimpleITK.ReadImage(str(tmp_path / "out" / "named.nrrd")))
+    assert (whole == named.T).all()
+
+
 @pytest.mark.parametrize("ending", [".png", ".jpg", ".tif"])
 def test_a_picture_gives_a_picture_of_label_numbers(skin: Path, tmp_path: Path, ending: str) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (20, 30, 3)).astype(np.uint8)

@@ -99,17 +99,18 @@ def quieten_monai() -> None:
 
 
 def check_overrides_of(bundle: Path, verb: str, overrides: Mapping[str, Any]) -> None:
-    """Return where every override names something in the verb's config.
+    """Return where every override names something in the verb's config, and is of its kind.
 
     Raises:
-        OverrideError: one does not; told with the nearest name.
+        OverrideError: one does not; told with the nearest name, or with what is there.
         BundleError: the config cannot be read.
     """
-    from medseg.bundle.lint import Bundle, check_overrides
+    from medseg.bundle.lint import Bundle, check_kinds, check_overrides
 
     config = Bundle(bundle).merged(config_files(bundle, verb))
     if config is not None:
         check_overrides(config, overrides)
+        check_kinds(config, overrides)
 
 
 def _cause_of(error: BaseException) -> BaseException:

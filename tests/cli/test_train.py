@@ -79,6 +79,19 @@ def test_an_override_without_a_value_is_refused():
         parse_overrides(["--max_epochs"])
 
 
+def test_numbers_are_read_as_people_write_them():
+    given = ["--a", "1e-4", "--b=.5E3", "--c", "[1e-3, 2]", "--d", "e5", "--e", "'$1e-4'"]
+    assert parse_overrides(given) == {"a": 1e-4, "b": 500.0, "c": [1e-3, 2], "d": "e5", "e": "$1e-4"}
+
+
+def test_a_text_for_a_number_is_refused_before_anything_is_run(capsys, tmp_path):
+    arguments = ["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out")]
+    with pytest.raises(SystemExit) as stop:
+        main([*arguments, "--max_epochs", "ten"])
+    assert stop.value.code == 2
+    assert "--max_epochs 'ten'; expected a number" in told(capsys)
+
+
 def test_there_must_be_a_run_to_go_on_with(capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--resume"])

@@ -2,6 +2,6 @@
 
 from medseg.bundle.lint.check import Bundle, lint
 from medseg.bundle.lint.finding import Finding, nearest
-from medseg.bundle.lint.overrides import check_overrides
+from medseg.bundle.lint.overrides import check_kinds, check_overrides
 
-__all__ = ["Bundle", "Finding", "check_overrides", "lint", "nearest"]
+__all__ = ["Bundle", "Finding", "check_kinds", "check_overrides", "lint", "nearest"]

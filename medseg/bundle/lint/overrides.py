@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from medseg.bundle.lint.config import Config
 from medseg.bundle.lint.finding import nearest
@@ -35,6 +36,21 @@ def check_overrides(config: Config, ids: Iterable[str]) -> None:
             "an id of the config, levels joined by #",
             f"write --{first}" if first else "list the ids in configs/",
         )
+
+
+def check_kinds(config: Config, overrides: Mapping[str, Any]) -> None:
+    """Return where no text takes the place of a number, or of true and false.
+
+    Raises:
+        OverrideError: one does.
+    """
+    for item_id, value in overrides.items():
+        known = config.known(item_id)
+        if isinstance(known, (int, float)) and isinstance(value, str) and value[:1] not in ("$", "@", "%"):
+            kind = "true or false" if isinstance(known, bool) else "a number"
+            raise OverrideError(
+                f"--{item_id} {value!r}", f"{kind}; {config.name} has {known}", "correct the value"
+            )
 
 
 def is_known(config: Config, item_id: str) -> bool:

@@ -14,15 +14,14 @@ import torch
 from monai.data import MetaTensor
 
 from medseg.bundle.label_steps import after_steps, region_maps, whole_numbers
-from medseg.bundle.runtime_choice import network_by
+from medseg.bundle.runtime_choice import network_by, telling_windows
 from medseg.bundle.understanding import Understood
 from medseg.errors import BundleError
 from medseg.inference.cases import Case, is_picture
 from medseg.inference.decision import Decision
-from medseg.inference.engine import Block, label_blocks, label_volume, slab_axis
+from medseg.inference.engine import Block, label_blocks, label_volume
 from medseg.inference.head import Head, Prepared, network_grid, prepared
 from medseg.inference.inferer import way_of
-from medseg.inference.int8 import busiest_windows
 from medseg.inference.memory import Demand, Load, network_bytes, resident_bytes, ways_of_running, within
 from medseg.inference.oversize import refuse_oversize, refuse_oversize_of
 from medseg.inference.pipeline import write_blocks, write_strips
@@ -30,7 +29,7 @@ from medseg.inference.plan import Plan
 from medseg.inference.probabilities import kept
 from medseg.inference.runtimes import torch_network
 from medseg.inference.scan import open_scan
-from medseg.inference.slabs import Network, Tiling, VolumeSource
+from medseg.inference.slabs import Network, VolumeSource
 from medseg.inference.wayback import UnknownGeometryError
 from medseg.inference.windows import Windows
 from medseg.writers import read_header, write_label_map
@@ -201,7 +200,8 @@ class Predictor:
         if self._measured is None:
             size = (self.windows.batch_size, n_inputs, *self.windows.sizes(shape))
             window = torch.zeros(size, device=self.device)
-            seen = self._seen(scan) if scan and self.runtime == "int8" else []
+            telling = telling_windows(scan, self.windows) if scan and self.runtime == "int8" else ()
+            seen = [self._inner(one.to(self.device)) for one in telling]
             self._networks = [self._network(module, self._inner(window), seen) for module in self.modules]
             self._measured = network_bytes(self._plan.scoring(self._networks), window)
 
@@ -209,11 +209,6 @@ class Predictor:
         if self.why_torch:
             self.tell(self.why_torch)
         return network_by(self.runtime, module, window, seen, self._plan.decision, tell=self.tell)
-
-    def _seen(self, scan: Prepared) -> list[torch.Tensor]:
-        """Windows of a scan by which ranges of numbers are chosen."""
-        tiling = Tiling(self.windows, scan.source.shape, slab_axis(scan.way))
-        return [self._inner(window.to(self.device)) for window in busiest_windows(scan.source, tiling)]
 
     def _inner(self, window: torch.Tensor) -> torch.Tensor:
         """What the network itself is given of a window: one slice, where it is a 2D network."""

@@ -8,9 +8,19 @@ import torch
 
 from medseg.errors import MedsegError
 from medseg.inference.decision import Decision
-from medseg.inference.int8 import dice_cost, in_words, int8_network
+from medseg.inference.engine import slab_axis
+from medseg.inference.head import Prepared
+from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
 from medseg.inference.runtimes import fastest, scored_by, torch_network
 from medseg.inference.slabs import Network
+from medseg.inference.tiling import Tiling
+from medseg.inference.windows import Windows
+
+
+def telling_windows(scan: Prepared, windows: Windows) -> list[torch.Tensor]:
+    """Windows of a scan by which int8 chooses its ranges of numbers."""
+    tiling = Tiling(windows, scan.source.shape, slab_axis(scan.way))
+    return busiest_windows(scan.source, tiling)
 
 
 def network_by(

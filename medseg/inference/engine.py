@@ -14,7 +14,8 @@ import torch
 from medseg.inference.decision import Activation, Decision
 from medseg.inference.native import native_labels
 from medseg.inference.probabilities import native_probabilities
-from medseg.inference.slabs import Network, Source, Strip, Tiling, blended_slabs
+from medseg.inference.slabs import Network, Source, blended_slabs
+from medseg.inference.tiling import Strip, Tiling
 from medseg.inference.wayback import AxisMap, WayBack
 from medseg.inference.windows import Windows
 

@@ -17,7 +17,8 @@ import torch
 
 from medseg.inference.decision import Decision
 from medseg.inference.runtimes import export_onnx, needs, openvino_network
-from medseg.inference.slabs import Network, Source, Tiling, windows_of
+from medseg.inference.slabs import Network, Source, windows_of
+from medseg.inference.tiling import Tiling
 
 N_WINDOWS = 4
 # What is rounded: nearly all of the work. The rest costs accuracy and saves little.

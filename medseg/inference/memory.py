@@ -16,8 +16,9 @@ import torch
 from medseg.errors import MedsegError
 from medseg.inference.allocation import return_freed_memory
 from medseg.inference.engine import N_SLICES, slab_axis, strips
-from medseg.inference.head import N_ROWS
-from medseg.inference.slabs import Network, Tiling
+from medseg.inference.resampled_source import N_ROWS
+from medseg.inference.slabs import Network
+from medseg.inference.tiling import Tiling
 from medseg.inference.wayback import WayBack
 from medseg.inference.windows import Windows
 

@@ -151,8 +151,8 @@ def predict(
     from medseg.bundle.predicting import inference_config
     from medseg.bundle.restricted import check
     from medseg.bundle.structures import channels_of, n_channels_of
+    from medseg.distributed.job import Job
     from medseg.distributed.run import run_cohort
-    from medseg.distributed.worker import Job
     from medseg.inference.delivery import Wanted
     from medseg.inference.hiding import write_key
     from medseg.inference.intake import gather

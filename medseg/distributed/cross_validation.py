@@ -16,8 +16,9 @@ from medseg.bundle.training import MANIFEST, Training, manifest_of, train_unguar
 from medseg.bundle.weights import write_sums
 from medseg.data.folds import folds_of, tell, with_folds
 from medseg.data.manifest import Manifest, read_manifest, write_manifest
+from medseg.distributed.job import Job
 from medseg.distributed.ledger import collect_volumes, write_failures
-from medseg.distributed.worker import Job, Worker
+from medseg.distributed.worker import Worker
 from medseg.errors import OutputError
 from medseg.evaluation import Evaluation, Inputs, evaluate
 from medseg.evaluation.page import write_report

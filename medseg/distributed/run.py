@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
+from medseg.distributed.job import Job
 from medseg.distributed.ledger import collect_volumes, write_failures
 from medseg.distributed.spread import LOST, Work, results_of
-from medseg.distributed.worker import SCRATCH, Job, Worker
+from medseg.distributed.worker import SCRATCH, Worker
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from medseg.distributed.job import Job
 from medseg.distributed.run import run_cohort
 from medseg.distributed.spread import Work, results_of
-from medseg.distributed.worker import Job
 from medseg.inference.cases import Case
 from medseg.inference.intake import gather
 from tests.distributed.workers import MortalWorker

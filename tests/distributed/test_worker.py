@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from medseg.distributed import worker
-from medseg.distributed.worker import Job, Worker
+from medseg.distributed.job import Job
+from medseg.distributed.worker import Worker
 from medseg.inference.cases import Case
 from tests.toy_bundle import write_bundle, write_scan
 

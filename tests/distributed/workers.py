@@ -8,7 +8,8 @@ from typing import Any
 from medseg.distributed import cross_validation
 from medseg.distributed.cross_validation import Done, Fold
 from medseg.distributed.folds import Trainer
-from medseg.distributed.worker import Job, Worker
+from medseg.distributed.job import Job
+from medseg.distributed.worker import Worker
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
 from tests.distributed.squares import die_once

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from medseg.cli.options import SOME_FAILED, RayAddress, Trust
 from medseg.errors import MedsegError
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
 
     from medseg.inference.cases import Case
     from medseg.inference.cohort import Outcome
-
-SOME_FAILED = 3
 
 
 class Engine(str, Enum):
@@ -91,7 +90,7 @@ def predict(
         Engine,
         typer.Option(help="stream: medseg's own; stock: the bundle's inferer and Invertd as they are."),
     ] = Engine.auto,
-    trust: Annotated[bool, typer.Option("--trust", help="Run whatever the bundle holds.")] = False,
+    trust: Trust = False,
     max_ram: Annotated[
         str | None, typer.Option("--max-ram", help="Memory that may be taken, such as 4G; same labels.")
     ] = None,
@@ -139,9 +138,7 @@ def predict(
         Path | None, typer.Option(help="With --hide-names: a table of names and inputs, for you alone.")
     ] = None,
     workers: Annotated[int, typer.Option(min=0, help="Processes; with --ray actors, 0 for all.")] = 1,
-    ray: Annotated[
-        str, typer.Option(help="Address of a Ray cluster (extra `ray`); local for one on this machine.")
-    ] = "",
+    ray: RayAddress = "",
 ) -> None:
     """Write the label map of every scan, on the scan's own grid.
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import ast
 import builtins
 import functools
-import os
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from medseg.bundle.lint.bare_names import bare_names, replaced
 from medseg.bundle.lint.finding import nearest
 from medseg.bundle.lint.modules import (
     absolute,
     assigned,
-    defined,
     file_of,
     inside,
     names_in,
@@ -26,19 +25,6 @@ from medseg.bundle.lint.modules import (
 )
 
 _TOPS = ("monai", "torch", "ignite", "medseg", "scripts", "numpy")
-
-
-_REPLACED = {
-    "AddChannel": "EnsureChannelFirst",
-    "AsChannelFirst": "EnsureChannelFirst",
-    "SplitChannel": "SplitDim",
-}
-"""What MONAI 1.0 to 1.2 took away, and what does it now; without the ending of a dictionary transform."""
-
-
-def _replaced(name: str) -> str:
-    old = next((n for n in _REPLACED if name in (n, n + "d", n + "D", n + "Dict")), "")
-    return _REPLACED[old] + name[len(old) :] if old else ""
 
 
 @dataclass(frozen=True)
@@ -66,35 +52,6 @@ class Missing:
     why: str
     nearest: str = ""
     package: str = ""
-
-
-@functools.cache
-def _defining() -> dict[str, list[str]]:
-    """Class and function names of MONAI with every module that defines them."""
-    found: dict[str, list[str]] = {}
-    root = package_folder("monai")
-    for folder, folders, files in os.walk(root) if root else ():
-        folders[:] = sorted(f for f in folders if f not in ("__pycache__", "_extensions", "csrc"))
-        for file in sorted(files):
-            if file.endswith(".py"):
-                path = os.path.join(folder, file)
-                module = (
-                    path[len(str(root)) - len("monai") : -3].replace(os.sep, ".").removesuffix(".__init__")
-                )
-                for name in defined(path):
-                    found.setdefault(name, []).append(module)
-    return found
-
-
-@functools.cache
-def bare_names() -> dict[str, str]:
-    """Class and function names of MONAI with their module: what a ``_target_`` without a dot may say."""
-    return {name: modules[0] for name, modules in _defining().items()}
-
-
-def modules_of(name: str) -> tuple[str, ...]:
-    """Every module of MONAI that defines a bare name; MONAI takes the one imported first."""
-    return tuple(dict.fromkeys(_defining().get(name, ())))
 
 
 @dataclass(frozen=True)
@@ -136,7 +93,7 @@ class Packages:
             return Definition("builtin", "builtins", name)
         if self._top(name):
             return Definition("module", name, "")
-        near = _replaced(name) or nearest(name, bare_names())
+        near = replaced(name) or nearest(name, bare_names())
         return Missing(f"MONAI has no class or function {name}", near, "monai")
 
     def _top(self, name: str) -> Path | None:

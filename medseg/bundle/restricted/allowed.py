@@ -6,7 +6,8 @@ with ``monai`` but is torch's, and is refused.
 
 from __future__ import annotations
 
-from medseg.bundle.lint.packages import Definition, Missing, Packages, modules_of
+from medseg.bundle.lint.bare_names import modules_of
+from medseg.bundle.lint.packages import Definition, Missing, Packages
 
 CLASSES = (
     "monai.transforms",

@@ -217,16 +217,11 @@ class Predictor:
 
     def deciding(self) -> Decision:
         """The decision on the scores that `blocks` blends."""
-        decision = self._plan.deciding(len(self.modules))
-        is_one_region = decision.threshold is not None and self._n_scores == 1
-        return replace(decision, numbers=decision.numbers or (1,)) if is_one_region else decision
+        return self._plan.deciding(len(self.modules)).of_channels(self._n_scores)
 
     def numbers(self) -> tuple[int, ...] | None:
         """The label numbers there can be; None where each region is a map of its own."""
-        decision = self.deciding()
-        if decision.threshold is not None:
-            return decision.numbers
-        return decision.numbers or tuple(range(self._n_scores))
+        return self.deciding().label_numbers(self._n_scores)
 
     def blocks(self, scan: Prepared, demand: Demand) -> Iterator[Block]:
         """The engine's blocks of one scan."""

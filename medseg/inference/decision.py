@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Literal, get_args
 
@@ -43,6 +43,17 @@ class Decision:
             raise BundleError(
                 f"activation {self.activation!r}", f"one of {', '.join(ACTIVATIONS)}", "mend the config"
             )
+
+    def of_channels(self, n_channels: int) -> Decision:
+        """The same for so many channels: where there is one region alone, it is the number 1 and no map."""
+        is_one_region = self.threshold is not None and n_channels == 1
+        return replace(self, numbers=self.numbers or (1,)) if is_one_region else self
+
+    def label_numbers(self, n_channels: int) -> tuple[int, ...] | None:
+        """The label numbers there can be; None where each region is a map of its own."""
+        if self.threshold is not None:
+            return self.numbers
+        return self.numbers or tuple(range(n_channels))
 
     def activated(self, scores: torch.Tensor) -> torch.Tensor:
         """Scores of shape (channel, …) after the activation, in their own precision."""

@@ -12,7 +12,7 @@ from typing import Any
 
 from medseg.bundle.restricted import check
 from medseg.bundle.verbs import ALIASES, config_files, read_config
-from medseg.errors import MedsegError
+from medseg.errors import MedsegError, OverrideError
 
 
 def run_verb(
@@ -33,7 +33,7 @@ def run_verb(
         output: in restricted mode nothing is written elsewhere; ``eval`` here if left out.
 
     Raises:
-        OverrideError: an override names nothing in the config.
+        OverrideError: an override names nothing in the config, or a component does not take its value.
         MedsegError: what a component of ours raised, without MONAI's wrapping.
     """
     files = config_files(bundle, verb)
@@ -41,6 +41,7 @@ def run_verb(
     mode = check(bundle, trust=trust, files=files)
     place = (output or Path("eval")).resolve()
     ids = _ids(files)
+    chosen = set(overrides)
     overrides = {**mode.overrides(ids, place), **overrides}
     quieten_monai()
     if mode.full:
@@ -54,8 +55,40 @@ def run_verb(
         run_id=_run_id(ids, verb),
         **{key.replace("::", "#"): value for key, value in overrides.items()},
     )
-    with mode.kept_in(place), initialized(workflow):
-        workflow.run()
+    try:
+        with mode.kept_in(place), initialized(workflow):
+            workflow.run()
+    except MedsegError:
+        raise
+    except Exception as error:
+        given = {key: value for key, value in overrides.items() if key in chosen - _PLACES}
+        if not given or _steps_of(workflow):
+            raise
+        raise _refused(verb, given, error) from error
+
+
+_PLACES = {"bundle_root", "output_dir", "ckpt_dir", "dataset_dir", "manifest", "channels", "resume"}
+_PLACES |= {"budget", "budget_began"}
+"""What `medseg train` sets by itself."""
+
+
+def _steps_of(workflow: Any) -> int:
+    """How many steps of training were made; 0 where no trainer was built."""
+    built = getattr(workflow.parser.ref_resolver, "resolved_content", {})
+    return int(getattr(getattr(built.get("train::trainer"), "state", None), "iteration", 0))
+
+
+def _refused(verb: str, given: Mapping[str, Any], error: BaseException) -> OverrideError:
+    """What a component says of the values that a user gave, in one line."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    values = " ".join(f"--{key} {value}" for key, value in given.items())
+    text = " ".join(str(error).split())[:300]
+    return OverrideError(
+        f"{verb} ended before its first step with {values}: {type(error).__name__}: {text}",
+        "values that the bundle's components take",
+        "correct them, or leave them out to see whether they are at fault",
+    )
 
 
 @contextmanager
@@ -65,7 +98,10 @@ def initialized(workflow: Any) -> Iterator[None]:
         workflow.initialize()
         yield
     except Exception as error:
-        raise _cause_of(error) from error
+        cause = _cause_of(error)
+        if cause is error:
+            raise
+        raise cause from error
     finally:
         workflow.finalize()
 

@@ -92,6 +92,27 @@ def test_a_text_for_a_number_is_refused_before_anything_is_run(capsys, tmp_path)
     assert "--max_epochs 'ten'; expected a number" in told(capsys)
 
 
+@pytest.mark.filterwarnings("ignore:NvImgCodecPydicomReader:UserWarning")
+@pytest.mark.parametrize(
+    ("override", "text"),
+    [
+        ("--max_epochs=0", "max_epochs"),
+        ("--learning_rate=-1", "Invalid learning rate: -1"),
+        ("--device=gpu", "gpu"),
+    ],
+)
+def test_a_value_that_a_component_refuses_is_told_in_one_line(capsys, tmp_path, override, text):
+    write_phantoms(tmp_path / "data", 4, size=12)
+    arguments = ["train", str(DEMO_BUNDLE), "--data", str(tmp_path / "data"), "-o", str(tmp_path / "out")]
+    arguments += ["--manifest", str(tmp_path / "data" / "manifest.json"), override]
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+    line = told(capsys)
+    assert f"training ended before its first step with {override.replace('=', ' ')}" in line
+    assert text in line
+
+
 def test_there_must_be_a_run_to_go_on_with(capsys, tmp_path):
     with pytest.raises(SystemExit) as stop:
         main(["train", str(DEMO_BUNDLE), "--data", str(tmp_path), "-o", str(tmp_path / "out"), "--resume"])

@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 
 from medseg.arrays import Affine, Spacing
+from medseg.data.findings import UnreadableError
+from medseg.data.intact import verify
 from medseg.data.itk_images import affine_of, array_of
 from medseg.data.label_map_errors import ColourLabelsError, DamagedFileError, SeveralPagesError, SpacingError
 from medseg.data.nifti_bytes import NiftiImage, read_nifti
@@ -70,10 +72,22 @@ def from_sitk(path: Path) -> Read:
     import SimpleITK
 
     try:
+        # SimpleITK fills some cut files with zeros and says nothing.
+        claimed = verify(path)
         image = SimpleITK.ReadImage(str(path))
+    except UnreadableError as error:
+        found = error.finding
+        raise DamagedFileError(f"{path}: {found.found}", found.expected, found.do) from None
     except RuntimeError as error:
         reason = str(error).strip().splitlines()[-1]
         raise DamagedFileError(f"{path}: {reason}", "a readable image", "write the file again") from None
+    n_bytes = SimpleITK.GetArrayViewFromImage(image).nbytes
+    if claimed not in (0, n_bytes):
+        raise DamagedFileError(
+            f"{path}: its header means {claimed} bytes of labels, SimpleITK reads {n_bytes}",
+            "a readable image",
+            "write the file again",
+        )
     dimension = image.GetDimension()
     if dimension > 3 or any(not np.isfinite(s) or s <= 0 for s in image.GetSpacing()):
         raise SpacingError(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from pathlib import Path
 
 import jsonschema
@@ -142,6 +143,21 @@ def test_a_folder_without_label_maps_tells_what_it_holds(tmp_path: Path) -> None
 def test_a_float_beyond_all_labels_is_no_label(tmp_path: Path) -> None:
     path = _nifti(tmp_path / "x.nii.gz", np.full((2, 2, 2), 1e20, np.float32))
     with pytest.raises(NonIntegerLabelsError, match="up to 1e"):
+        read_label_map(path)
+
+
+@pytest.mark.parametrize("ending", ["mha", "nrrd"])
+@pytest.mark.parametrize("is_compressed", [True, False])
+def test_a_cut_label_map_is_damaged_and_not_filled_with_zeros(
+    tmp_path: Path, ending: str, is_compressed: bool
+) -> None:
+    labels = np.random.default_rng(0).integers(0, 3, (20, 30, 40)).astype(np.uint8)
+    path = tmp_path / f"x.{ending}"
+    SimpleITK.WriteImage(SimpleITK.GetImageFromArray(labels), str(path), is_compressed)
+    assert (read_label_map(path).array == labels.T).all()
+    content = re.sub(rb"CompressedDataSize = \d+\n", b"", path.read_bytes())
+    path.write_bytes(content[:-1500])
+    with pytest.raises(DamagedFileError, match=f"x.{ending}"):
         read_label_map(path)
 
 

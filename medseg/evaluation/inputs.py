@@ -91,7 +91,7 @@ def matches(inputs: Inputs, manifest: Manifest | None) -> Matches:
             "label maps whose names have the same case ids",
             "tell how they are named, for example --prediction-name '{case}_pred.nii.gz'",
         )
-    if manifest is None and (images := images_among(found.pairs)):
+    if manifest is None and not inputs.reference_name and (images := images_among(found.pairs)):
         raise DataError(
             f"{inputs.references} holds scans beside label maps, as {images[0].path.name}",
             "reference label maps alone",

@@ -119,6 +119,10 @@ def test_scans_among_the_references_are_no_missing_predictions(tmp_path: Path) -
     _nifti(tmp_path / "p" / "x.nii.gz")
     with pytest.raises(DataError, match="holds scans beside label maps"):
         evaluate(Inputs(tmp_path / "p", tmp_path / "r"), tmp_path / "out")
+    # Who names the files has looked.
+    named = Inputs(tmp_path / "p", tmp_path / "r", reference_name="{case}.nii.gz")
+    found = evaluate(named, tmp_path / "out")
+    assert [r.status for r in found.results].count("missing_prediction") == 2
 
 
 def test_a_prediction_of_a_kind_that_is_not_read_is_an_error_row(tmp_path: Path) -> None:

@@ -12,17 +12,26 @@ from medseg.networks.blocks import ConvNorm
 
 
 def pool_with_places(x: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Maxima over 2 x 2 (x 2) windows and where each lay, as torch's flat index over space.
+    """Maxima over 2 x 2 (x 2) windows and where each lay, as torch's flat index over space; even sizes.
 
-    The place is that of the first value which equals the maximum in bfloat16 (8 bits, one part in 256). In a
-    padded rim or an empty background all values of a window are equal but for the order of float32 sums,
-    which no two runtimes share; by the last bit they would put a value at different places, and the scores
-    would differ by per cents. See docs/networks.md.
+    The place is that of the first value that is the maximum but for a thousandth of its map's largest
+    magnitude. In a padded rim or an empty background all values of a window are equal but for the order of
+    float32 sums, which no two runtimes share; by the last bit they would put a value at different places, and
+    the scores would differ by per cents. See docs/networks.md.
     """
-    rounded = x.to(torch.bfloat16).to(x.dtype)
+    values = x.detach()
     if x.dim() == 5:
-        return F.max_pool3d(x, 2), F.max_pool3d(rounded, 2, return_indices=True)[1]
-    return F.max_pool2d(x, 2), F.max_pool2d(rounded, 2, return_indices=True)[1]
+        top = F.max_pool3d(x, 2)
+        return top, F.max_pool3d(_as_good_as_highest(values, top.detach()), 2, return_indices=True)[1]
+    top = F.max_pool2d(x, 2)
+    return top, F.max_pool2d(_as_good_as_highest(values, top.detach()), 2, return_indices=True)[1]
+
+
+def _as_good_as_highest(x: torch.Tensor, top: torch.Tensor) -> torch.Tensor:
+    """1 where a value is its window's maximum but for the slack above, 0 elsewhere."""
+    magnitude = x.abs().flatten(2).amax(2).reshape([x.shape[0], x.shape[1]] + [1] * (x.dim() - 2))
+    limit = F.interpolate(top, scale_factor=2.0, mode="nearest") - magnitude / 1024
+    return (x >= limit).to(x.dtype)
 
 
 def unpool(x: torch.Tensor, places: torch.Tensor, size: list[int]) -> torch.Tensor:

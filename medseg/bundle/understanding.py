@@ -80,7 +80,7 @@ def _unknown(found: str) -> GeometryError:
     return GeometryError(
         found,
         "a sliding window, Activationsd, Invertd and AsDiscreted",
-        "use the bundle's own (--engine stock)",
+        "`medseg predict --engine stock` runs the bundle's own way",
     )
 
 

@@ -170,15 +170,17 @@ def read(path: Path) -> dict[str, torch.Tensor]:
     Raises:
         DataError: the file is no such thing, or holds more than tensors.
     """
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
     try:
         if path.suffix == ".safetensors":
-            from safetensors.torch import load_file
-
             return load_file(path)
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError, ValueError, KeyError) as error:
+    except (pickle.UnpicklingError, SafetensorError, RuntimeError, EOFError, ValueError, KeyError) as error:
+        why = (str(error) or type(error).__name__).splitlines()[0]
         raise DataError(
-            f"{path} cannot be read as weights ({str(error).splitlines()[0]})",
+            f"{path} cannot be read as weights ({why})",
             "a file of tensors alone (.safetensors, or torch.save of a state dict)",
             "save the state dict again, without objects in it",
         ) from error

@@ -94,6 +94,18 @@ def test_a_file_of_weights_is_loaded_and_its_hash_checked(tmp_path, suffix):
         build("fpn", 2, 1, 2, encoder="resnet18", pretrained=str(path), sha256="0" * 64)
 
 
+@pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
+@pytest.mark.parametrize("n_bytes", [0, 4, 9, 200])
+def test_a_damaged_file_of_weights_is_told_in_one_line(tmp_path, suffix, n_bytes):
+    path = tmp_path / f"weights{suffix}"
+    state = {"conv1.weight": torch.ones(64)}
+    save_file(state, path) if suffix == ".safetensors" else torch.save(state, path)
+    path.write_bytes(path.read_bytes()[:n_bytes])
+    with pytest.raises(DataError, match="cannot be read as weights") as told:
+        build("fpn", 2, 1, 2, encoder="resnet18", pretrained=str(path))
+    assert "\n" not in str(told.value)
+
+
 def test_the_digits_in_a_files_name_are_its_hash(tmp_path):
     path = tmp_path / "resnet18-00000000.pth"
     torch.save(build_encoder("resnet18", 2, 3).state_dict(), path)

@@ -33,7 +33,7 @@ def run_verb(
         output: in restricted mode nothing is written elsewhere; ``eval`` here if left out.
 
     Raises:
-        OverrideError: an override names nothing in the config, or a component does not take its value.
+        OverrideError: an override names nothing in the config, or a component of training does not take it.
         MedsegError: what a component of ours raised, without MONAI's wrapping.
     """
     files = config_files(bundle, verb)
@@ -62,7 +62,8 @@ def run_verb(
         raise
     except Exception as error:
         given = {key: value for key, value in overrides.items() if key in chosen - _PLACES}
-        if not given or _steps_of(workflow):
+        # After the first step, or in another verb, an error is more likely ours and keeps its traceback.
+        if not given or ALIASES.get(verb, verb) != "training" or _steps_of(workflow):
             raise
         raise _refused(verb, given, error) from error
 

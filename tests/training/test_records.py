@@ -120,10 +120,16 @@ def test_progress_on_a_terminal_tells_epoch_loss_score_and_time_left(tmp_path):
     trainer.run()
     shown = console.export_text()
     assert "epoch 2/2  loss" in shown
-    assert "not validated yet" in shown
-    assert "score nan" not in shown
     assert "0 s left" in shown
     assert "validation  Mean_Dice" in shown
+
+
+def test_before_the_first_validation_no_score_is_told(tmp_path, capsys):
+    toy.trainer(tmp_path, epochs=2, interval=1, told_every=-1).run()
+    told = [line for line in capsys.readouterr().err.splitlines() if line.startswith("training  epoch")]
+    assert [("not validated yet" in line) for line in told] == [line.split()[2] == "1/2" for line in told]
+    assert not any("nan" in line for line in told)
+    assert len(told) > 2
 
 
 def test_scores_of_another_grid_are_told_once(tmp_path, capsys):

@@ -80,7 +80,7 @@ def trainer(folder: Path, **options: Any) -> SupervisedTrainer:
         t.EarlyStopping(evaluator, patience=options.get("patience")),
         t.History(evaluator, out),
         t.Trackers(options.get("trackers", []), out),
-        t.Progress(evaluator, every=1e9, console=options.get("console")),
+        t.Progress(evaluator, every=options.get("told_every", 1e9), console=options.get("console")),
         *options.get("extra", []),
         t.Checkpoint(
             averaged, evaluator, out, resume=options.get("resume", False), every_s=options.get("every_s", 1e9)

@@ -131,7 +131,7 @@ def blended_slabs(
     before, n = tiling.pads[axis][0], tiling.shape[axis]
     buffer: _Buffer | None = None
     for i, start in enumerate(starts):
-        rows = _padded_rows(source, tiling, start).to(device)
+        rows = moved(_padded_rows(source, tiling, start), device)
         for scores, at in _window_scores(rows, network, tiling, plane):
             buffer = buffer or _Buffer(tiling, len(scores), device)
             buffer.add(scores, at)
@@ -153,6 +153,13 @@ def windows_of(source: Source, tiling: Tiling, start: int) -> Iterator[torch.Ten
     """The windows of the slab that begins at ``start``, shape (channel, …)."""
     rows = _padded_rows(source, tiling, start)
     yield from (_window(rows, tiling, at) for at in tiling.plane_starts())
+
+
+def moved(rows: torch.Tensor, device: torch.device) -> torch.Tensor:
+    """The rows on the device; to a GPU from pinned memory, which it reads by itself while the CPU goes on."""
+    if device.type != "cuda" or rows.is_cuda:
+        return rows.to(device)
+    return rows.contiguous().pin_memory().to(device, non_blocking=True)
 
 
 def _padded_rows(source: Source, tiling: Tiling, start: int) -> torch.Tensor:

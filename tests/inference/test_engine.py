@@ -18,7 +18,7 @@ from scipy.special import softmax
 from medseg.inference.decision import Decision
 from medseg.inference.engine import Block, label_blocks, label_volume
 from medseg.inference.probabilities import kept, read_back
-from medseg.inference.slabs import VolumeSource
+from medseg.inference.slabs import VolumeSource, moved
 from medseg.inference.wayback import WayBack, axis_map
 from medseg.inference.windows import Windows
 
@@ -159,3 +159,34 @@ def test_kept_probabilities_are_those_of_the_whole_volume(tmp_path, decision, se
     expected = setting.plain_scores(decision).transpose(0, *(1 + np.argsort(setting.native_axes)))
     expected = softmax(expected, 0) if decision.activation == "none" else expected
     np.testing.assert_allclose(np.moveaxis(found, -1, 0), expected, atol=2e-5)
+
+
+@pytest.mark.parametrize(
+    ("device", "is_there", "steps"),
+    [
+        ("cuda", False, ["contiguous", "pin_memory", "to cuda without waiting"]),
+        ("cuda", True, ["to cuda"]),
+        ("cpu", False, ["to cpu"]),
+    ],
+)
+def test_only_what_goes_to_a_gpu_is_pinned(device: str, is_there: bool, steps: list[str]) -> None:
+    """No GPU here: what would be asked of torch is written down instead."""
+    asked: list[str] = []
+
+    class Rows:
+        is_cuda = is_there
+
+        def contiguous(self) -> Rows:
+            asked.append("contiguous")
+            return self
+
+        def pin_memory(self) -> Rows:
+            asked.append("pin_memory")
+            return self
+
+        def to(self, place: torch.device, *, non_blocking: bool = False) -> Rows:
+            asked.append(f"to {place.type}{' without waiting' if non_blocking else ''}")
+            return self
+
+    moved(Rows(), torch.device(device))  # type: ignore[arg-type]
+    assert asked == steps

@@ -38,7 +38,11 @@ def main(bundle: Path, scan: Path, folder: Path) -> None:
     try:
         stock.predict(Case("plain", (scan,), folder / "plain.nii.gz"))
     except (MemoryError, RuntimeError) as error:
-        told["plain"] = f"{type(error).__name__}: {error}"
+        # MONAI's transforms wrap what happened in them, without its words.
+        inner: BaseException = error
+        while inner.__cause__ is not None:
+            inner = inner.__cause__
+        told["plain"] = f"{type(inner).__name__}: {inner}"
     gc.collect()
     ours.max_ram = resident_bytes() + ROOM
     bounded = ours.predict(Case("bounded", (scan,), folder / "bounded.nii.gz"))

@@ -39,6 +39,6 @@ def test_a_scan_too_large_for_the_plain_path_gets_the_same_labels_within_a_hard_
         check=True,
     )
     told = json.loads(done.stdout.splitlines()[-1])
-    assert "alloc" in told["plain"].lower(), told
+    assert "alloc" in told["plain"].lower() or told["plain"].startswith("MemoryError"), told
     assert told["equal"] == "True"
     assert int(told["n_labels"]) > 5

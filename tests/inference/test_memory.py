@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -36,9 +37,11 @@ def test_a_scan_too_large_for_the_plain_path_gets_the_same_labels_within_a_hard_
         env={**os.environ, "MALLOC_ARENA_MAX": "1", "OMP_NUM_THREADS": "1"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
+    assert done.returncode == 0, done.stderr
     told = json.loads(done.stdout.splitlines()[-1])
-    assert "alloc" in told["plain"].lower() or told["plain"].startswith("MemoryError"), told
+    # Python, torch's allocator, and oneDNN each have their own words for it.
+    assert re.search("MemoryError|alloc|could not create a (primitive|memory)", told["plain"]), told
     assert told["equal"] == "True"
     assert int(told["n_labels"]) > 5

@@ -210,22 +210,16 @@ def test_p11_the_preset_monai_counts_ignored_voxels_as_background_of_both(bench:
     assert row.score["organ"].metrics["tn_voxels"] == 12 * 11 * 10 - 3 * 5 * 4
 
 
-def test_p12_an_unknown_label_is_flagged_with_its_voxels(bench: Bench) -> None:
+@pytest.mark.parametrize(("side", "number", "n_voxels"), [("prediction", 7, 5), ("reference", 8, 3)])
+def test_p12_an_unknown_label_is_flagged_with_its_voxels(
+    bench: Bench, side: str, number: int, n_voxels: int
+) -> None:
     odd = _box()
-    odd[0, 0, :5] = 7
-    _write(odd, bench.prediction)
+    odd[0, 0, :n_voxels] = number
+    _write(odd, getattr(bench, side))
     evaluation = bench.evaluate()
-    assert "unknown_label:prediction:7:5_voxels" in evaluation.results[0].flags
-    assert evaluation.report["cases"][0]["unknown_labels"]["prediction"] == {"7": 5}
-
-
-def test_p12_an_unknown_label_of_the_reference_is_listed_too(bench: Bench) -> None:
-    odd = _box()
-    odd[0, 0, :3] = 8
-    _write(odd, bench.reference)
-    evaluation = bench.evaluate()
-    assert "unknown_label:reference:8:3_voxels" in evaluation.results[0].flags
-    assert evaluation.report["cases"][0]["unknown_labels"]["reference"] == {"8": 3}
+    assert f"unknown_label:{side}:{number}:{n_voxels}_voxels" in evaluation.results[0].flags
+    assert evaluation.report["cases"][0]["unknown_labels"][side] == {str(number): n_voxels}
 
 
 def test_p13_a_missing_prediction_is_a_row_and_counts_as_empty_in_penalised_means(bench: Bench) -> None:

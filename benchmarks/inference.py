@@ -6,6 +6,7 @@
     python -m benchmarks.inference --classes 2 --slices 150 300 600 --max-ram 1200M --ways torch
     python -m benchmarks.inference --classes 14 --ways stock nnunet torch   # with nnunetv2
     python -m benchmarks.inference --scan T1C.nii.gz,T1.nii.gz,T2.nii.gz,FLAIR.nii.gz --brain   # real
+    python -m benchmarks.inference --bundle bundles/brats_mr_unet3d --scan CASE_FOLDER   # real weights too
 
 Each line is a process of its own with the same weights, on as many threads as OMP_NUM_THREADS says. CPU
 seconds are of the case alone, without imports and what is done once and remembered (conversion, compilation);
@@ -37,7 +38,7 @@ WAYS = ("stock", "nnunet", "torch", "onnx", "openvino")
 
 def run_one(way: str, bundle: Path, scans: str, out: Path, max_ram: str | None) -> dict[str, float]:
     """Segment one scan in this process: CPU and wall seconds of the case, peak of the process."""
-    files = tuple(Path(name) for name in scans.split(","))
+    files = _files(bundle, scans)
     if way == "nnunet":
         case = nnunet_case(bundle, scans, out)
     else:
@@ -49,6 +50,19 @@ def run_one(way: str, bundle: Path, scans: str, out: Path, max_ram: str | None) 
         "wall_s": perf_counter() - wall,
         "peak_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
+
+
+def _files(bundle: Path, scans: str) -> tuple[Path, ...]:
+    """The channels of the scan; of the only case of a folder, in the order of the bundle's own list."""
+    if not Path(scans).is_dir():
+        return tuple(Path(name) for name in scans.split(","))
+    from monai.bundle import ConfigParser
+
+    from medseg.inference import scans_in
+
+    parser = ConfigParser(ConfigParser.load_config_file(str(bundle / "configs" / "inference.yaml")))
+    (only,) = scans_in(scans, parser.get("channels"))
+    return tuple(map(Path, only["image"] if isinstance(only["image"], list) else [only["image"]]))
 
 
 def _stock(bundle: Path, scans: str, out: Path) -> Any:
@@ -91,7 +105,7 @@ def compare(bundle: Path, scans: str, ways: list[str], max_ram: str, name: str) 
         if way == "nnunet" and not is_installed():
             print(f"{name:24} {way:9} not measured: nnunetv2 is not installed", flush=True)
             continue
-        with tempfile.TemporaryDirectory(dir=bundle.parent) as folder:
+        with tempfile.TemporaryDirectory() as folder:
             if way in ("onnx", "openvino"):
                 # Once without measuring: converting a network takes memory that later processes do not need.
                 in_child("convert", way, str(bundle), scans, folder)
@@ -113,6 +127,9 @@ def compare(bundle: Path, scans: str, ways: list[str], max_ram: str, name: str) 
 def compare_all(folder: Path, arguments: argparse.Namespace) -> None:
     """Print the lines of each scan that is asked for."""
     ways, max_ram = arguments.ways, arguments.max_ram
+    if arguments.bundle:
+        compare(arguments.bundle.resolve(), arguments.scan, ways, max_ram, Path(arguments.scan).name)
+        return
     if arguments.brain:
         bundle = write_bundle(folder / "brain", 3, is_brain=True)
         scans = arguments.scan or ",".join(map(str, write_brain(folder)))
@@ -135,6 +152,7 @@ def main() -> None:
     parser.add_argument("--plane", type=int, default=512)
     parser.add_argument("--brain", action="store_true")
     parser.add_argument("--scan", default="", help="a real scan instead, its channels joined by commas")
+    parser.add_argument("--bundle", type=Path, help="this bundle on --scan, a folder with one case")
     parser.add_argument("--ways", nargs="+", default=["stock", "torch", "openvino"], choices=WAYS)
     parser.add_argument("--max-ram", default="")
     parser.add_argument("--folder", default=None, help="for scratch; needs some GB")
@@ -152,7 +170,8 @@ def main() -> None:
     print(f"torch {torch.__version__} on {torch.get_num_threads()} threads of {os.cpu_count()} cores, "
           f"{os.getloadavg()[0]:.0f} processes running")  # fmt: skip
     print("scan                     way         CPU s faster  peak MiB  ratio  wall s differ")
-    with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
+    tempfile.tempdir = arguments.folder
+    with tempfile.TemporaryDirectory() as folder:
         compare_all(Path(folder), arguments)
 
 

@@ -74,7 +74,7 @@ def beside_smp() -> Iterator[Row]:
         "fpn": (smp.FPN, {}, {}),
         "pspnet": (smp.PSPNet, {"encoder_depth": 5, "upsampling": 32}, {"output_stride": 32, "kernel": 1}),
         "deeplabv3": (smp.DeepLabV3, {"encoder_output_stride": 16}, {}),
-        "deeplabv3plus": (smp.DeepLabV3Plus, {"encoder_output_stride": 16}, {"refinements": 1}),
+        "deeplabv3plus": (smp.DeepLabV3Plus, {"encoder_output_stride": 16}, {}),
     }
     for name, (make, theirs, ours) in pairs.items():
         for encoder, theirs_encoder in SMP_ENCODERS.items():

@@ -100,7 +100,7 @@ class DeepLabV3Plus(nn.Module):
     Args:
         separable: depthwise separable convolutions in ASPP and decoder, as in the paper.
         low_channels: what the stride-4 features are reduced to; the paper's table 1 finds 48 best.
-        refinements: 3 x 3 convolutions at stride 4; the paper's table 2 finds two best, one is lighter.
+        refinements: 3 x 3 convolutions at stride 4; one, as elsewhere; the paper's table 2 finds two best.
 
     Raises:
         MedsegError: no refinement.
@@ -119,7 +119,7 @@ class DeepLabV3Plus(nn.Module):
         separable: bool = True,
         width: int = 256,
         low_channels: int = 48,
-        refinements: int = 2,
+        refinements: int = 1,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()

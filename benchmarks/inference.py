@@ -160,7 +160,7 @@ def main() -> None:
     arguments = parser.parse_args()
     if arguments.child and arguments.child[0] == "convert":
         _, way, bundle, scans, out = arguments.child
-        _ours(way, Path(bundle), tuple(map(Path, scans.split(","))), Path(out), None)
+        _ours(way, Path(bundle), _files(Path(bundle), scans), Path(out), None)
         print("{}")
         return
     if arguments.child:

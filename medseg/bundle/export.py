@@ -25,10 +25,10 @@ from medseg.inference.runtimes import (
     label_disagreement,
     onnx_network,
     openvino_network,
-    torch_network,
 )
 from medseg.inference.slabs import Network, VolumeSource
 from medseg.inference.steady import steady
+from medseg.inference.torch_runtime import torch_network
 
 NAMES = {
     "onnx": "model.onnx",

@@ -67,7 +67,7 @@ def load_predictor(
             ``auto`` for the first where it gives the labels of the second.
         trust: run whatever the bundle holds; without it a stranger's opens in restricted mode or not at all.
         max_ram: bytes that the process may take.
-        runtime: ``torch``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
+        runtime: ``torch``, ``compile``, ``onnx``, ``openvino``, or ``auto`` for the fastest by measurement.
         output: in restricted mode nothing is written but below it; nothing at all if left out.
         overrides: by id of the config.
 
@@ -77,10 +77,10 @@ def load_predictor(
     """
     root = Path(root).resolve()
     mode = check(root, trust=trust, files=[inference_config(root)])
-    if not mode.full and runtime in ("onnx", "openvino"):
+    if not mode.full and runtime in ("compile", "onnx", "openvino"):
         raise BundleError(
             f"runtime {runtime} for {root.name}, which is not a bundle of ours",
-            "torch, because an exported network is kept outside the output folder",
+            "torch, because an exported or compiled network is kept outside the output folder",
             "leave --runtime out, or say --trust if you trust whoever made it",
         )
     quieten_monai()

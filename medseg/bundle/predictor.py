@@ -27,9 +27,9 @@ from medseg.inference.oversize import refuse_oversize, refuse_oversize_of
 from medseg.inference.pipeline import write_blocks, write_strips
 from medseg.inference.plan import Plan
 from medseg.inference.probabilities import kept
-from medseg.inference.runtimes import torch_network
 from medseg.inference.scan import open_scan
 from medseg.inference.slabs import Network, VolumeSource
+from medseg.inference.torch_runtime import torch_network
 from medseg.inference.wayback import UnknownGeometryError
 from medseg.inference.windows import Windows
 from medseg.writers import read_header, write_label_map

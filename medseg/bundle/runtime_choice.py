@@ -11,9 +11,10 @@ from medseg.inference.decision import Decision
 from medseg.inference.engine import slab_axis
 from medseg.inference.head import Prepared
 from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
-from medseg.inference.runtimes import fastest, scored_by, torch_network
+from medseg.inference.runtimes import fastest, scored_by
 from medseg.inference.slabs import Network
 from medseg.inference.tiling import Tiling
+from medseg.inference.torch_runtime import torch_network
 from medseg.inference.windows import Windows
 
 
@@ -35,7 +36,7 @@ def network_by(
     """The module as this runtime runs it; what was chosen, or what it costs, is told.
 
     Args:
-        runtime: ``torch``, ``onnx``, ``openvino``, ``auto`` or ``int8``.
+        runtime: ``torch``, ``compile``, ``onnx``, ``openvino``, ``auto`` or ``int8``.
         module: with its weights, in eval mode.
         window: of the shape and on the device of those that will come.
         seen: windows of a scan, by which ranges of int8 are chosen and its cost is measured.

@@ -37,6 +37,7 @@ class Runtime(str, Enum):
     auto = "auto"
     int8 = "int8"
     torch = "torch"
+    compile = "compile"
     onnx = "onnx"
     openvino = "openvino"
 

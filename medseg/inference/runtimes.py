@@ -1,4 +1,4 @@
-"""What runs a network: torch, ONNX Runtime or OpenVINO, the fastest found by measuring and remembered."""
+"""What runs a network: torch, as it is or compiled, ONNX Runtime or OpenVINO; the fastest, by measuring."""
 
 from __future__ import annotations
 
@@ -16,21 +16,18 @@ from typing import Any
 import numpy as np
 import torch
 
-from medseg.errors import MedsegError
-from medseg.inference.convolutions import ByOneDnn
 from medseg.inference.slabs import Network
 from medseg.inference.steady import steady
+from medseg.inference.torch_runtime import RuntimeUnavailableError, compiled_network, torch_network
 
-RUNTIMES = ("torch", "onnx", "openvino")
+# What `auto` measures. On a CPU compiling takes a minute and gains nothing, so it is asked for by its name.
+RUNTIMES = {"cpu": ("torch", "onnx", "openvino"), "cuda": ("torch", "compile")}
 MODULES = {"onnx": "onnxruntime", "openvino": "openvino"}
-# Largest difference of two scores, as a share of the largest score, that counts as equal in float32.
-TOLERANCE = 1e-3
+# Largest difference of two scores, as a share of the largest score, that counts as equal: in float32, and in
+# the float16 of CUDA, whose numbers are a thousandth apart.
+TOLERANCE = {"cpu": 1e-3, "cuda": 1e-2}
 # Largest share of voxels whose label may differ.
 LABEL_TOLERANCE = 1e-4
-
-
-class RuntimeUnavailableError(MedsegError):
-    """A runtime that is not installed or does not fit the device."""
 
 
 def cache_folder() -> Path:
@@ -113,27 +110,6 @@ def openvino_network(path: Path, n_threads: int = 0) -> Network:
     return scores
 
 
-def torch_network(network: torch.nn.Module) -> Network:
-    """The network without a record for gradients: oneDNN on a CPU, channels-last float16 on CUDA."""
-    is_cuda = next(network.parameters()).is_cuda
-
-    @torch.inference_mode()
-    def scores(windows: torch.Tensor) -> torch.Tensor:
-        if not is_cuda:
-            with ByOneDnn():
-                out = network(windows)
-        else:
-            with torch.autocast("cuda", torch.float16):
-                out = network(windows.to(memory_format=_channels_last(windows)))
-        return out[0] if isinstance(out, (tuple, list)) else out
-
-    return scores
-
-
-def _channels_last(windows: torch.Tensor) -> torch.memory_format:
-    return torch.channels_last_3d if windows.ndim == 5 else torch.channels_last
-
-
 def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> Network:
     """The network run by one runtime, checked against torch on ``window``.
 
@@ -143,18 +119,24 @@ def scored_by(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> N
     if runtime == "torch":
         return torch_network(network)
     needs(runtime, window.device)
-    is_onnx = runtime == "onnx"
-    path = _exported(network if is_onnx else steady(network), window)
-    scores = onnx_network(path) if is_onnx else openvino_network(path)
+    scores = _made(runtime, network, window)
     expected, got = torch_network(network)(window), scores(window)
     off = float((expected - got).abs().max() / expected.abs().max().clamp(min=1e-6))
-    if not off <= TOLERANCE:
+    if not off <= TOLERANCE[window.device.type]:
         raise RuntimeUnavailableError(
             f"{runtime} differs from torch by {off:.2g} of the largest score",
-            f"at most {TOLERANCE}",
+            f"at most {TOLERANCE[window.device.type]}",
             "use --runtime torch",
         )
     return scores
+
+
+def _made(runtime: str, network: torch.nn.Module, window: torch.Tensor) -> Network:
+    if runtime == "onnx":
+        return onnx_network(_exported(network, window))
+    if runtime == "openvino":
+        return openvino_network(_exported(steady(network), window))
+    return compiled_network(network, window)
 
 
 def needs(runtime: str, device: torch.device) -> None:
@@ -163,7 +145,7 @@ def needs(runtime: str, device: torch.device) -> None:
     Raises:
         RuntimeUnavailableError: so it is.
     """
-    if device.type != "cpu":
+    if device.type not in (("cpu", "cuda") if runtime == "compile" else ("cpu",)):
         raise RuntimeUnavailableError(f"runtime {runtime} on {device}", "cpu", "use --runtime torch")
     if not is_installed(runtime):
         raise RuntimeUnavailableError(
@@ -194,15 +176,16 @@ def fastest(network: torch.nn.Module, window: torch.Tensor, *, repeats: int = 2)
     Measured once for each network, window, machine and number of threads; then read from `cache_folder`.
     Runtimes that are missing or can't take the network are left out; torch always can.
     """
-    if window.device.type != "cpu":
+    runtimes = tuple(name for name in RUNTIMES.get(window.device.type, ()) if is_installed(name))
+    if len(runtimes) < 2:
         return "torch", torch_network(network)
     memory = cache_folder() / "runtimes.json"
     known: dict[str, Any] = json.loads(memory.read_text()) if memory.exists() else {}
     key = f"{fingerprint(network, window)}-{platform.node()}-{torch.get_num_threads()}"
-    key += "-" + "+".join(runtime for runtime in RUNTIMES if is_installed(runtime))
+    key += (f"-{torch.cuda.get_device_name()}-" if window.is_cuda else "-") + "+".join(runtimes)
     if key in known:
         return known[key]["runtime"], scored_by(known[key]["runtime"], network, window)
-    networks = _that_run(network, window)
+    networks = _that_run(runtimes, network, window)
     seconds = {name: _seconds(scores, window, repeats) for name, scores in networks.items()}
     best = min(seconds, key=lambda name: seconds[name])
     known[key] = {"runtime": best, "seconds": seconds}
@@ -213,9 +196,9 @@ def fastest(network: torch.nn.Module, window: torch.Tensor, *, repeats: int = 2)
     return best, networks[best]
 
 
-def _that_run(network: torch.nn.Module, window: torch.Tensor) -> dict[str, Network]:
+def _that_run(runtimes: Sequence[str], network: torch.nn.Module, window: torch.Tensor) -> dict[str, Network]:
     networks: dict[str, Network] = {}
-    for runtime in RUNTIMES:
+    for runtime in runtimes:
         try:
             networks[runtime] = scored_by(runtime, network, window)
         # A network that a runtime can't take is no reason to stop: the measurement is among those that can.
@@ -225,13 +208,14 @@ def _that_run(network: torch.nn.Module, window: torch.Tensor) -> dict[str, Netwo
 
 
 def _seconds(network: Network, window: torch.Tensor, repeats: int) -> float:
-    network(window)
     times = []
-    for _ in range(repeats):
+    for _ in range(1 + repeats):
         start = perf_counter()
-        network(window)
+        scores = network(window)
+        if scores.is_cuda:
+            torch.cuda.synchronize()
         times.append(perf_counter() - start)
-    return min(times)
+    return min(times[1:])
 
 
 def label_disagreement(expected: Sequence[Any] | np.ndarray, got: Sequence[Any] | np.ndarray) -> float:

@@ -167,7 +167,8 @@ def _padded_rows(source: Source, tiling: Tiling, start: int) -> torch.Tensor:
     pads, axis, roi = tiling.pads, tiling.axis, tiling.sizes[tiling.axis]
     before, n = pads[axis][0], tiling.shape[axis]
     first, stop = max(start - before, 0), min(start - before + roi, n)
-    rows = source.rows(axis, first, stop)
+    # Plain tensors, as MONAI gives its networks: a MetaTensor costs at each step and can't be compiled.
+    rows = source.rows(axis, first, stop).as_subclass(torch.Tensor)
     if not any(map(sum, pads)):
         return rows
     missing = max(before - start, 0)

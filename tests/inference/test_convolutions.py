@@ -6,7 +6,7 @@ from monai.networks.nets import UNet
 from torch.profiler import ProfilerActivity, profile
 
 from medseg.inference.convolutions import ByOneDnn
-from medseg.inference.runtimes import torch_network
+from medseg.inference.torch_runtime import torch_network
 
 
 def convolutions(call):

@@ -7,9 +7,9 @@ import torch
 
 from medseg.inference.decision import Decision
 from medseg.inference.int8 import busiest_windows, dice_cost, in_words, int8_network
-from medseg.inference.runtimes import torch_network
 from medseg.inference.slabs import VolumeSource
 from medseg.inference.tiling import Tiling
+from medseg.inference.torch_runtime import torch_network
 from medseg.inference.windows import Windows
 
 

@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from medseg.inference import runtimes
-from medseg.inference.runtimes import RuntimeUnavailableError, fastest, scored_by
+from medseg.inference.runtimes import fastest, scored_by
+from medseg.inference.torch_runtime import RuntimeUnavailableError
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +39,7 @@ def test_exporting_does_not_name_packages_that_no_network_needs(
     assert [r.getMessage() for r in caplog.records if "torchvision" in r.getMessage()] == []
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+@pytest.mark.parametrize("runtime", ["onnx", "openvino", "compile"])
 def test_scores_of_a_batch_are_torchs(runtime: str, network: torch.nn.Module) -> None:
     scores = scored_by(runtime, network, WINDOW)
     batch = torch.cat([WINDOW, -WINDOW, WINDOW * 2])
@@ -75,3 +76,33 @@ def test_a_runtime_that_is_missing_is_told_with_its_extra(
     monkeypatch.setattr(runtimes, "is_installed", lambda _: False)
     with pytest.raises(RuntimeUnavailableError, match=r"medseg\[openvino\]"):
         scored_by("openvino", network, WINDOW)
+
+
+def test_compiling_is_measured_where_it_may_pay(
+    network: torch.nn.Module, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on CUDA, where `auto` measures both; the CPU stands in for it here."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    monkeypatch.setattr(runtimes, "RUNTIMES", {"cpu": runtimes.RUNTIMES["cuda"]})
+    name, scores = fastest(network, WINDOW)
+    (known,) = json.loads((tmp_path / "medseg" / "runtimes.json").read_text()).values()
+    assert set(known["seconds"]) == {"torch", "compile"}
+    assert known["runtime"] == name
+    with torch.no_grad():
+        torch.testing.assert_close(scores(WINDOW), network(WINDOW), rtol=1e-3, atol=1e-4)
+
+
+def test_without_a_compiler_torch_compile_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_compiler(*_: object, **__: object) -> object:
+        raise torch._dynamo.exc.BackendCompilerFailed(
+            lambda: None, RuntimeError("no C++ compiler\nand many lines"), None
+        )
+
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: no_compiler)
+    network = torch.nn.Conv3d(1, 2, 1).eval()
+    with pytest.raises(RuntimeUnavailableError, match=r"torch\.compile failed") as told:
+        scored_by("compile", network, WINDOW)
+    assert "\n" not in str(told.value)
+    monkeypatch.setattr(torch, "compile", lambda *_, **__: lambda _: torch.zeros(2) + torch.zeros(3))
+    with pytest.raises(RuntimeError, match="size of tensor"):
+        scored_by("compile", network, WINDOW)

@@ -126,7 +126,7 @@ def _parity(name: str, own: torch.Tensor, other: torch.Tensor) -> Step:
         return failed(name, f"gives {list(other.shape)}, torch {list(own.shape)}")
     off = float((own - other).abs().max() / own.abs().max().clamp(min=1e-6))
     told = f"differs from torch by {off:.1e} of the largest score"
-    return passed(name, told) if math.isfinite(off) and off <= TOLERANCE else failed(name, told)
+    return passed(name, told) if math.isfinite(off) and off <= TOLERANCE["cpu"] else failed(name, told)
 
 
 def _scores(network: Any, window: torch.Tensor) -> torch.Tensor:

@@ -14,7 +14,7 @@ FEW_CHANNELS, FEW_WITHOUT_OVERLAP = 4, 16
 # From so many values on, oneDNN's way from its own order to torch's takes longer than its products.
 MANY_VALUES = 8_000_000
 # Output channels of which values in both orders are held at once.
-AT_A_TIME = 32
+AT_A_TIME = 16
 
 
 def transposed(

@@ -4,14 +4,17 @@ import filecmp
 from functools import partial
 from pathlib import Path
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from medseg.distributed.job import Job
 from medseg.distributed.run import run_cohort
 from medseg.distributed.spread import Work, results_of
+from medseg.evaluation import Inputs, evaluate
 from medseg.inference.cases import Case
 from medseg.inference.intake import gather
-from tests.distributed.workers import MortalWorker
+from tests.distributed.workers import MortalScorer, MortalWorker
 from tests.toy_bundle import write_bundle, write_scan
 
 
@@ -46,3 +49,30 @@ def test_two_ray_workers_one_killed_give_the_files_of_a_single_process(
     names = [f"s{i}{ending}" for i in range(5) for ending in (".nii.gz", ".volumes.csv")]
     assert sorted(p.name for p in spread.iterdir() if not p.name.startswith(".")) == sorted(names)
     assert filecmp.cmpfiles(alone, spread, names, shallow=False) == (names, [], [])
+
+
+@pytest.mark.filterwarnings("default")
+@pytest.mark.slow
+def test_two_ray_workers_one_killed_give_the_scores_of_a_single_process(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    for folder in ("predictions", "references"):
+        (tmp_path / folder).mkdir()
+        for i in range(4):
+            labels = nib.Nifti1Image(rng.integers(0, 3, (6, 7, 8), np.uint8), np.eye(4))
+            nib.save(labels, tmp_path / folder / f"case_{i}.nii.gz")
+    marker = tmp_path / "died"
+
+    def spread_mortally(pairs, protocol):
+        work = Work(partial(MortalScorer, protocol, "case_2", marker), pairs, lambda pair: pair)
+        return results_of(work, n_workers=2, ray_address="local")
+
+    inputs = Inputs(tmp_path / "predictions", tmp_path / "references")
+    evaluate(inputs, tmp_path / "alone")
+    evaluate(inputs, tmp_path / "spread", spread=spread_mortally)
+    assert marker.exists()
+    tables = ["cases.csv", "summary.csv"]
+    assert filecmp.cmpfiles(tmp_path / "alone", tmp_path / "spread", tables, shallow=False) == (
+        tables,
+        [],
+        [],
+    )

@@ -9,7 +9,9 @@ from medseg.distributed import cross_validation
 from medseg.distributed.cross_validation import Done, Fold
 from medseg.distributed.folds import Trainer
 from medseg.distributed.job import Job
+from medseg.distributed.scoring import Pair, Scorer
 from medseg.distributed.worker import Worker
+from medseg.evaluation.cases import CaseResult, Protocol
 from medseg.inference.cases import Case
 from medseg.inference.cohort import Outcome
 from tests.distributed.squares import die_once
@@ -50,3 +52,17 @@ class MortalTrainer(Trainer):
 
             cross_validation._keep_last_weights = dying
         return super().do(task)
+
+
+class MortalScorer(Scorer):
+    """A scorer that is killed over one case, before its scores are given."""
+
+    def __init__(self, protocol: Protocol, victim: str, marker: Path, n_threads: int) -> None:
+        super().__init__(protocol, n_threads)
+        self.victim, self.marker = victim, marker
+
+    def do(self, pair: Pair) -> CaseResult:
+        found = super().do(pair)
+        if self.victim in pair[1][0].name:
+            die_once(self.marker)
+        return found

@@ -23,15 +23,19 @@ class SteadyNorm(torch.nn.Module):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         """Normalised scores of shape (batch, channel, …)."""
-        grouped = x
-        if self.n_groups is not None:
-            grouped = x.unflatten(1, (self.n_groups, -1)).flatten(2, 3)
-        centred = grouped - _mean(grouped)
-        out = (centred * torch.rsqrt(_mean(centred * centred) + self.eps)).reshape(x.shape)
-        if self.weight is None:
-            return out
         shape = (1, -1, *[1] * (x.ndim - 2))
-        return out * self.weight.view(shape) + self.bias.view(shape)
+        centred = x - self._of_groups(_mean(x))
+        scale = torch.rsqrt(self._of_groups(_mean(centred * centred)) + self.eps)
+        if self.weight is None:
+            return centred * scale
+        return centred * (scale * self.weight.view(shape)) + self.bias.view(shape)
+
+    def _of_groups(self, means: torch.Tensor) -> torch.Tensor:
+        """The mean of each channel's group; reshaping the large tensors would reorder their values."""
+        if self.n_groups is None:
+            return means
+        grouped = means.flatten(1).unflatten(1, (self.n_groups, -1))
+        return grouped.mean(2, keepdim=True).expand_as(grouped).reshape(means.shape)
 
 
 def _mean(x: torch.Tensor) -> torch.Tensor:

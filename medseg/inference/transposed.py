@@ -83,12 +83,7 @@ def _taps(kernel: int, step: int, margin: int) -> tuple[torch.Tensor, int, int]:
 
 
 def _plane_by_plane(
-    x: torch.Tensor,
-    weight: torch.Tensor,
-    bias: torch.Tensor | None,
-    stride: Sequence[int],
-    padding: Sequence[int],
-    output_padding: Sequence[int],
+    x: torch.Tensor, weight: torch.Tensor, bias: torch.Tensor | None, *how: Sequence[int]
 ) -> torch.Tensor | None:
     """OneDNN's products with channels last, some channels at a time, brought to torch's order plane by plane.
 
@@ -99,7 +94,7 @@ def _plane_by_plane(
     for first in range(0, n_channels, AT_A_TIME):
         n = min(AT_A_TIME, n_channels - first)
         some = None if bias is None else bias.narrow(0, first, n)
-        last = F.conv_transpose3d(x, weight.narrow(1, first, n), some, stride, padding, output_padding)
+        last = F.conv_transpose3d(x, weight.narrow(1, first, n), some, *how)
         out = out if out is not None else torch.empty((1, n_channels, *last.shape[2:]), dtype=x.dtype)
         for i in range(last.shape[2]):
             out[:, first : first + n, i] = last[:, :, i]

@@ -39,7 +39,7 @@ def test_exporting_does_not_name_packages_that_no_network_needs(
     assert [r.getMessage() for r in caplog.records if "torchvision" in r.getMessage()] == []
 
 
-@pytest.mark.parametrize("runtime", ["onnx", "openvino", "compile"])
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 def test_scores_of_a_batch_are_torchs(runtime: str, network: torch.nn.Module) -> None:
     scores = scored_by(runtime, network, WINDOW)
     batch = torch.cat([WINDOW, -WINDOW, WINDOW * 2])

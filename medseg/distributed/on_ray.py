@@ -73,8 +73,10 @@ def _connected(address: str, n_workers: int) -> Any:
         else:
             ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
+        # A cluster may send a whole traceback; its last line says why.
+        reason = (str(error).strip().splitlines() or [type(error).__name__])[-1]
         raise MedsegError(
-            f"no Ray cluster at {address}: {error}", "the address of its head", _what_to_try(address)
+            f"no Ray cluster at {address}: {reason}", "the address of its head", _what_to_try(address)
         ) from error
     return ray
 

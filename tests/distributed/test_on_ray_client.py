@@ -26,6 +26,8 @@ ENVIRONMENT = os.environ | {
     "RAY_AUTH_MODE": "token",
     "RAY_AUTH_TOKEN": "0" * 64,
     "OMP_NUM_THREADS": "1",
+    # The head gives a client's own server 30 s to start, which is short beside another Ray on two busy cores.
+    "RAY_CLIENT_SERVER_CHECK_CHANNEL_TIMEOUT_S": "180",
 }
 
 
@@ -81,11 +83,13 @@ def test_a_client_that_nobody_answers_is_told_of_tokens(monkeypatch: pytest.Monk
     ray = pytest.importorskip("ray")
 
     def refuse(**_: object) -> None:
-        raise ConnectionError("ray client connection timeout")
+        raise ConnectionError("failure from server:\nTraceback (most recent call last):\nwhy it failed")
 
     monkeypatch.setattr(ray, "init", refuse)
     monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
     with pytest.raises(MedsegError, match="set RAY_AUTH_MODE=token"):
+        _connected("ray://head:10001", 0)
+    with pytest.raises(MedsegError, match=r"at ray://head:10001: why it failed;"):
         _connected("ray://head:10001", 0)
     with pytest.raises(MedsegError, match=r"try `ray status` there$"):
         _connected("auto", 0)

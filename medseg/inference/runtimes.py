@@ -145,7 +145,7 @@ def needs(runtime: str, device: torch.device) -> None:
     Raises:
         RuntimeUnavailableError: so it is.
     """
-    if device.type not in (("cpu", "cuda") if runtime == "compile" else ("cpu",)):
+    if device.type != "cpu" and (runtime, device.type) != ("compile", "cuda"):
         raise RuntimeUnavailableError(f"runtime {runtime} on {device}", "cpu", "use --runtime torch")
     if not is_installed(runtime):
         raise RuntimeUnavailableError(

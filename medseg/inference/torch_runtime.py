@@ -27,7 +27,8 @@ def torch_network(network: torch.nn.Module, *, is_compiled: bool = False) -> Net
     @torch.inference_mode()
     def scores(windows: torch.Tensor) -> torch.Tensor:
         if is_cuda:
-            torch.compiler.cudagraph_mark_step_begin()
+            if is_compiled:
+                torch.compiler.cudagraph_mark_step_begin()
             windows = windows.to(memory_format=_channels_last(windows))
         with _manner(is_cuda, is_compiled):
             out = run(windows)

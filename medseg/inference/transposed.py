@@ -11,6 +11,8 @@ from torch.nn import functional as F
 # oneDNN rounds channels up to 16, so that few of them cost as much as 16 do: up to so many, one convolution
 # that gives all phases is faster, and up to 16 where kernel and stride are equal, so that no product is zero.
 FEW_CHANNELS, FEW_WITHOUT_OVERLAP = 4, 16
+# Channels of all phases together, up to which that was faster.
+MOST_OF_ALL_PHASES = 256
 # From so many values on, oneDNN's way from its own order to torch's takes longer than its products.
 MANY_VALUES = 8_000_000
 # Output channels of which values in both orders are held at once.
@@ -35,7 +37,7 @@ def transposed(
     step, margin, n_channels = stride[0], padding[0], weight.shape[1]
     grows_by_step = step > 1 and kernel >= step and kernel + output_padding[0] - 2 * margin == step
     few = FEW_WITHOUT_OVERLAP if kernel == step else FEW_CHANNELS
-    if grows_by_step and n_channels <= few and step**3 * n_channels <= FEW_WITHOUT_OVERLAP**2:
+    if grows_by_step and n_channels <= few and step**3 * n_channels <= MOST_OF_ALL_PHASES:
         return _by_phases(x, weight, bias, step, margin)
     if x.shape[2:].numel() * step**3 * n_channels >= MANY_VALUES and n_channels > FEW_CHANNELS:
         return _plane_by_plane(x, weight, bias, stride, padding, output_padding)
